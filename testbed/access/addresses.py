@@ -170,7 +170,7 @@ def _meant(found: list[Testbed], word: str, user: User) -> Testbed | None:
 
 
 def _with_accounts(testbeds: TestbedQuerySet) -> TestbedQuerySet:
-    return testbeds.select_related("owner", "charged_group")
+    return testbeds.select_related("owner", "charged_group", "expiry")
 
 
 def _escaped(text: str) -> str:

@@ -4,9 +4,12 @@ Read from the runs on single guests since the last command that decided what sho
 as `up`. The observation and the pages ask here.
 """
 
+from django.db.models import Subquery
+from django.db.models.functions import Coalesce
+
 from orchestration.plan.model import Kind
 from orchestration.plan.power import RUNNING, VERBS
-from testbed.models import Task, Testbed
+from testbed.models import Run, Task, Testbed
 from testbed.models.runs import ON_GUESTS
 
 LEAVES = {
@@ -25,11 +28,11 @@ def requested_statuses(testbed: Testbed) -> dict[str, str]:
     A shutdown that took too long counts as well: the guest may go off later. A verb that
     was to let a guest run, and failed, left it as it was asked for before.
     """
-    since = testbed.runs.deciding().values_list("pk", flat=True).first() or 0
+    decided = Run.objects.filter(testbed=testbed).deciding().values("pk")[:1]
     tasks = Task.objects.filter(
         instruction__run__testbed=testbed,
         instruction__run__command__in=ON_GUESTS,
-        instruction__run__gt=since,
+        instruction__run__gt=Coalesce(Subquery(decided), 0),
         instruction__kind__in=(*LEAVES, *RESTORES),
     )
     refused = {"status": Task.Status.FAILED, "instruction__kind__in": TURNS_ON}

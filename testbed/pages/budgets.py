@@ -5,6 +5,7 @@ For pages, from rows and files on main only. The limits themselves are in
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -31,9 +32,9 @@ from testbed.access.limits import (
 )
 from testbed.models import Run, SavedImage, Testbed, TrashItem
 from testbed.pages.reservations.accounts import reserved_words
-from testbed.testbeds.capacity import counted
-from testbed.testbeds.disk_space import held_by_each, saved_bytes
-from testbed.testbeds.quotas import use_in, used_by
+from testbed.testbeds.capacity import Lab, counted
+from testbed.testbeds.disk_space import Bytes, held_by_each, saved_bytes
+from testbed.testbeds.quotas import use_in
 from testbed.testbeds.stored_files import files_bytes, files_bytes_of
 
 
@@ -121,16 +122,38 @@ FETCHED = "what guests sent"
 LOGS = "above the limit, the oldest are removed first"
 
 
+def budgets_and_quota(
+    testbed: Testbed, *, has_quota: bool
+) -> tuple[tuple[Budget, ...], tuple[Budget, ...]]:
+    """Return a testbed's budgets, and the quota of its account where that is shown.
+
+    What both need is asked once.
+    """
+    lab, account = Lab(), account_of(testbed)
+    one = Testbed.objects.filter(pk=testbed.pk)
+    held = held_by_each(charged_to(account) if has_quota else one)
+    quota = _quota_of(account, lab, held) if has_quota else ()
+    return _budgets_of(testbed, lab, held), quota
+
+
 def budgets_of_testbed(testbed: Testbed) -> tuple[Budget, ...]:
     """Return the budgets of one testbed."""
-    own = limits_of(testbed.owner)
-    charged = own if testbed.charged_group is None else limits_of(account_of(testbed))
-    one = Testbed.objects.filter(pk=testbed.pk)
+    return budgets_and_quota(testbed, has_quota=False)[0]
+
+
+def _budgets_of(
+    testbed: Testbed, lab: Lab, held: Mapping[int, Bytes]
+) -> tuple[Budget, ...]:
+    """Return the budgets of a testbed; `held` has the bytes of its disks by host."""
+    keys = (False, testbed.owner_id), key_of(account_of(testbed))
+    limits = lab.limits_of(keys)
+    own, charged = (limits[key] for key in keys)
+    disks, logs = sum(held[testbed.pk].values()), Testbed.objects.filter(pk=testbed.pk)
     return (
         Budget("Files", files_bytes(testbed), own.testbed_mib * MIB),
-        Budget("Disks", _disks(one), charged.testbed_disk_gib * GIB, DISKS),
+        Budget("Disks", disks, charged.testbed_disk_gib * GIB, DISKS),
         _fetched(testbed),
-        Budget("Logs", _logs(one), own.testbed_log_mib * MIB, LOGS),
+        Budget("Logs", _logs(logs), own.testbed_log_mib * MIB, LOGS),
     )
 
 
@@ -145,11 +168,18 @@ def files_and_logs_of(user: User) -> tuple[Budget, ...]:
 
 def quota_of(account: Account) -> tuple[Budget, ...]:
     """Return what the testbeds that are charged to an account use together."""
-    charged = charged_to(account)
-    runs = Run.objects.filter(testbed__in=charged).changing().begun().count()
-    disks = _disks(charged) + saved_bytes(account)
-    used = Used(used_by(account), disks, charged.count(), runs)
-    return _quota(limits_of(account), used)
+    return _quota_of(account, Lab(), held_by_each(charged_to(account)))
+
+
+def _quota_of(
+    account: Account, lab: Lab, held: Mapping[int, Bytes]
+) -> tuple[Budget, ...]:
+    """Return the same; `held` has the bytes of each testbed's disks by host."""
+    key = key_of(account)
+    guests = (use_in(one.whole) for one in lab.counted if one.account == key)
+    disks = sum(sum(each.values()) for each in held.values()) + saved_bytes(account)
+    used = Used(sum(guests, Use()), disks, len(held), lab.runs_of[key])
+    return _quota(lab.limits_of([key])[key], used)
 
 
 def all_quotas() -> list[AccountQuota]:
@@ -208,10 +238,6 @@ def _quota(limits: Limits, used: Used) -> tuple[Budget, ...]:
 def _trash(owner: User) -> str:
     found = TrashItem.objects.filter(owner=owner).size_bytes()
     return f"{size(found)} of it in the trash" if found else ""
-
-
-def _disks(testbeds: QuerySet[Testbed]) -> int:
-    return sum(sum(held.values()) for held in held_by_each(testbeds).values())
 
 
 def _fetched(testbed: Testbed) -> Budget:

@@ -5,26 +5,31 @@ asks every few seconds. Bounded: of a large edit the first changes are shown, an
 number of the others. `drift` holds the parts that were observed to be missing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from django.conf import settings
 from django.utils.text import Truncator
 
-from orchestration.amounts import count_of
+from orchestration.amounts import count_of, mib
 from orchestration.errors import TestbedError
 from orchestration.project.digests import look_at
-from orchestration.state.diff.changes import Change, ChangeKind, Changes, diff
+from orchestration.state.diff.changes import (
+    Change,
+    ChangeKind,
+    Changes,
+    HostNeed,
+    diff,
+)
 from orchestration.state.model import State
 from orchestration.state.placement import Taken
-from testbed.models import SavedImage, Testbed
+from testbed.models import Testbed
 from testbed.pages.estimate import estimate
-from testbed.reservations.held import held_now
-from testbed.testbeds.capacity import Room, parties, rooms, taken_by_others
-from testbed.testbeds.findings import closed_hosts, known_hosts
+from testbed.testbeds.capacity import Lab, taken_by_others
 from testbed.testbeds.planning import has_edited_files, is_edited, wanted_state
 
+Show = Callable[[int], str]
 SHOWN = 20
 NAMED = 5
 GUESTS = "Guests"
@@ -63,6 +68,15 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """A host's CPUs and memory assigned to guests after a change, in words."""
+
+    name: str
+    memory: str
+    cpus: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """The effect of the next `up`; `problem` says why it cannot be computed.
 
@@ -81,7 +95,9 @@ class Pending:
         return not self.groups and not self.problem
 
 
-def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
+def pending_changes(
+    testbed: Testbed, state: State | None, lab: Lab | None = None
+) -> Pending | None:
     """Return an edit's changes; None when nothing was edited or deployed."""
     if state is None:
         return None
@@ -89,11 +105,12 @@ def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
     is_due = is_edited(testbed, state) or has_edited_files(testbed, state)
     if not (is_due or project.has_unfinished_change()):
         return None
-    taken = tuple(sorted(taken_by_others(testbed).items()))
-    return _pending(testbed.pk, testbed.condition, _fingerprint(testbed), taken)
+    lab = lab or Lab()
+    taken = tuple(sorted(taken_by_others(testbed, lab.counted).items()))
+    return _pending(testbed.pk, testbed.condition, _fingerprint(testbed, lab), taken)
 
 
-def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
+def _fingerprint(testbed: Testbed, lab: Lab) -> tuple[object, ...]:
     """Return a cheap key of everything that the changes follow from."""
     project = testbed.project
     files = [project.state_file, project.deployed_file, project.markers_file]
@@ -103,10 +120,10 @@ def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
         project.yaml_sha256(),
         tuple((s.st_ino, s.st_mtime_ns, s.st_size) if s else None for s in stats),
         look_at(project.files),
-        tuple(known_hosts()),
-        closed_hosts(),
-        held_now(parties()),
-        tuple(SavedImage.objects.usable_by(testbed.owner).values_list("pk", flat=True)),
+        tuple(host.to_state() for host in lab.hosts),
+        lab.drained,
+        lab.reserved,
+        tuple(image.pk for image in lab.images_of(testbed.owner)),
     )
 
 
@@ -192,3 +209,27 @@ def _line(change: Change, is_replaced: bool, *, is_guest: bool) -> Line:
     reasons = Truncator(", ".join(change.reasons[:NAMED])).chars(REASONS_SHOWN) + more
     guest = change.name if is_guest and change.kind is not ChangeKind.CREATE else ""
     return Line(change.kind.value, tone, icon, change.name, change.host, reasons, guest)
+
+
+def rooms(needs: Iterable[HostNeed], taken: Mapping[str, Taken]) -> tuple[Room, ...]:
+    """Describe the assigned part of each host before and after a change."""
+    return tuple(_room(need, taken.get(need.name, Taken())) for need in needs)
+
+
+def _room(need: HostNeed, others: Taken) -> Room:
+    memory = (need.memory_mib_before, need.memory_mib)
+    cpus = (need.cpus_before, need.cpus)
+    return Room(
+        need.name,
+        _words(need.memory_mib_of_host, others.memory_mib, *memory, mib),
+        _words(need.cpus_of_host, others.cpus, *cpus, str),
+    )
+
+
+def _words(total: int, others: int, before: int, after: int, show: Show) -> str:
+    """Describe how much of a host is assigned after a change, and is now."""
+    wanted, now = others + after, show(others + before)
+    if not total:
+        return f"{show(wanted)} assigned (now {now})"
+    over = f", {show(wanted - total)} more than it has" if wanted > total else ""
+    return f"{show(wanted)} of {show(total)} assigned{over} (now {now})"

@@ -4,11 +4,11 @@ From the times of the looks themselves. A look at the hosts is due every
 OBSERVE_EVERY_S; facts are late when LATE_LOOKS of them have not come.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Max
 from django.utils import timezone
 
 from orchestration import amounts
@@ -41,16 +41,23 @@ def is_late(moment: datetime) -> bool:
     return age_s(moment) >= LATE_LOOKS * settings.OBSERVE_EVERY_S
 
 
-def silence(testbed: Testbed | None = None) -> Silence | None:
-    """Return why the facts of a testbed, or of all hosts, are late; else None."""
-    asked_at = Host.objects.aggregate(newest=Max("checked_at"))["newest"]
+def silence(
+    testbed: Testbed | None = None, hosts: Iterable[Host] | None = None
+) -> Silence | None:
+    """Return why the facts of a testbed, or of all hosts, are late; else None.
+
+    `hosts` are all hosts, where they were read before.
+    """
+    if hosts is None:
+        hosts = list(Host.objects.only("name", "checked_at", "problem"))
+    asked_at = max(filter(None, (one.checked_at for one in hosts)), default=None)
     if asked_at is not None and is_late(asked_at):
         return Silence(asked_at)
     read_at = testbed.observed_at if testbed else None
     if read_at is None or not is_late(read_at):
         return None
-    offline = Host.objects.exclude(problem="").values_list("name", flat=True)
-    return Silence(read_at, tuple(offline)) if offline else None
+    offline = tuple(host.name for host in hosts if host.problem)
+    return Silence(read_at, offline) if offline else None
 
 
 def elapsed(moment: datetime) -> str:

@@ -5,6 +5,8 @@
 
 from dataclasses import dataclass
 
+from django.db.models import Q, Subquery
+
 from orchestration.errors import StateError
 from orchestration.plan.model import Command
 from orchestration.project.digests import with_files_now
@@ -109,6 +111,20 @@ def condition_of(testbed: Testbed, last_run: Run | None) -> str:
     if last_run is not None and last_run.has_begun and not last_run.is_over:
         return CHANGING.get(last_run.command, testbed.condition)
     return testbed.condition
+
+
+def work_on(testbed: Testbed) -> tuple[Run | None, list[Run]]:
+    """Return the newest run that changes a testbed, and all active ones (one query).
+
+    Of the active ones tools are last.
+    """
+    own = Run.objects.filter(testbed=testbed)
+    newest = Subquery(own.filter(is_exclusive=True).values("pk")[:1])
+    either = Q(pk=newest) | Q(testbed=testbed, status__in=Run.ACTIVE)
+    found = Run.objects.filter(either).select_related("asked_by").defer("plan")
+    last = next((run for run in found if run.is_exclusive), None)
+    active = (run for run in found if not run.is_over)
+    return last, sorted(active, key=lambda run: run.is_tool)
 
 
 def unseen_run(testbed: Testbed) -> Run | None:

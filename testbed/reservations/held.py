@@ -11,10 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.contrib.auth.models import User
+from django.db.models.functions import Now
 
 from orchestration.state.placement import Taken
 from testbed.models import Reservation
 from testbed.reservations.wishes import need_of
+
+# The current ones are read whole, of those to come the next ones.
+MOST_CLAIMS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,47 @@ class Held:
         return replace(self, rest=beyond(self.rest, used))
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The reservations that are not over, of which nothing is used, and the database's time.
+
+    `now` is None where there is no reservation.
+    """
+
+    held: tuple[Held, ...] = ()
+    now: datetime | None = None
+
+    def on(self, hosts: Collection[str]) -> "Claims":
+        """Return those on some hosts."""
+        found = tuple(one for one in self.held if one.host in hosts)
+        return Claims(found, self.now)
+
+    @property
+    def current(self) -> tuple[Held, ...]:
+        """Those whose time it is."""
+        return tuple(one for one in self.held if self.now and one.begins_at <= self.now)
+
+
+def claims_now() -> Claims:
+    """Read the reservations that are not over (one query, two with those of groups)."""
+    claiming = Reservation.objects.claiming()
+    rows = list(claiming.not_over().annotate(read_at=Now())[:MOST_CLAIMS])
+    if not rows:
+        return Claims()
+    now: datetime = vars(rows[0])["read_at"]
+    if len(rows) == MOST_CLAIMS:  # in the order of their begins
+        current = claiming.not_over().filter(begins_at__lte=now)
+        rows = [*current, *(row for row in rows if row.begins_at > now)]
+    return Claims(held_of_rows(rows), now)
+
+
 def held_now(parties: Iterable[Party]) -> tuple[Held, ...]:
     """Return the current reservations with what is left of each (at most two queries)."""
-    found = held_of_rows(Reservation.objects.claiming().current())
+    return left_of(held_of_rows(Reservation.objects.claiming().current()), parties)
+
+
+def left_of(found: tuple[Held, ...], parties: Iterable[Party]) -> tuple[Held, ...]:
+    """Return reservations with what the guests of testbeds leave of each."""
     if not found:
         return ()
     for party in parties:

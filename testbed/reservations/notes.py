@@ -10,12 +10,12 @@ from datetime import datetime
 from django.conf import settings
 
 from orchestration.state.placement import Taken
-from testbed.models import Expiry, Host, Reservation, Testbed
-from testbed.models.expiry import database_now
+from testbed.models import Expiry, Host, Testbed
+from testbed.models.expiry import expiry_of
 from testbed.reservations.held import (
+    Claims,
     Held,
     Party,
-    held_of_rows,
     is_within,
     use_up,
 )
@@ -24,34 +24,37 @@ from testbed.reservations.timeline import Claim, most
 from testbed.reservations.wishes import amount, whole_of
 
 MOST_NOTES = 3
-MOST_ROWS = 200
 
 
-def notes_on(testbed: Testbed, needs: Mapping[str, Taken]) -> list[str]:
+def notes_on(
+    testbed: Testbed,
+    needs: Mapping[str, Taken],
+    claims: Claims,
+    hosts: Iterable[Host],
+) -> list[str]:
     """Return which reservations guests use, and into which they would run.
 
-    `needs` has what all guests of the testbed need, by host. One query where there is no
-    reservation on these hosts.
+    `needs` has what all guests of the testbed need, by host; `hosts` are all hosts.
     """
-    rows = Reservation.objects.claiming().not_over().filter(host_name__in=needs)
-    found = held_of_rows(rows[:MOST_ROWS])
-    if not found:
+    found, owner, group = claims.on(needs), testbed.owner_id, testbed.charged_group_id
+    if found.now is None:
         return []
-    now, owner, group = database_now(), testbed.owner_id, testbed.charged_group_id
-    mine = [one for one in found if one.is_for(owner, group)]
-    others = [one for one in found if not one.is_for(owner, group)]
-    said = [*_used(mine, now), *_run_into(testbed, needs, others, now)]
+    mine = [one for one in found.held if one.is_for(owner, group)]
+    others = [one for one in found.held if not one.is_for(owner, group)]
+    wholes = {host.name: whole_of(host) for host in hosts}
+    said = [
+        *_used(mine, found.now),
+        *_run_into(testbed, needs, others, wholes, found.now),
+    ]
     return said[: 2 * MOST_NOTES]
 
 
-def others_on(testbed: Testbed, hosts: Collection[str]) -> tuple[Held, ...]:
-    """Return the reservations of others on hosts that are not over, in order of time.
-
-    One query where there is none.
-    """
-    rows = Reservation.objects.claiming().not_over().filter(host_name__in=hosts)
+def others_on(
+    testbed: Testbed, hosts: Collection[str], claims: Claims
+) -> tuple[Held, ...]:
+    """Return the reservations of others on hosts, in order of time."""
     owner, group = testbed.owner_id, testbed.charged_group_id
-    found = held_of_rows(rows[:MOST_ROWS])
+    found = claims.on(hosts).held
     others = (one for one in found if not one.is_for(owner, group))
     return tuple(sorted(others, key=lambda one: (one.begins_at, one.reservation)))
 
@@ -61,6 +64,7 @@ def notes_while_up(
     others: Iterable[Held],
     rest: Mapping[str, Taken],
     parties: Iterable[Party],
+    now: datetime,
 ) -> list[str]:
     """Return what the reservations of others mean for a testbed that is up.
 
@@ -68,7 +72,6 @@ def notes_while_up(
     `parties` are the testbeds of these guests. Those that begin after its end are left
     out.
     """
-    now = database_now()
     end = _end_of(testbed, now)
     for party in parties:
         others = use_up(others, party.owner, party.group, party.used)
@@ -107,14 +110,20 @@ def _used(mine: Iterable[Held], now: datetime) -> Iterator[str]:
 
 
 def _run_into(
-    testbed: Testbed, needs: Mapping[str, Taken], others: list[Held], now: datetime
+    testbed: Testbed,
+    needs: Mapping[str, Taken],
+    others: list[Held],
+    wholes: Mapping[str, Taken],
+    now: datetime,
 ) -> Iterator[str]:
-    """Yield the reservations of others beside which the guests would not fit."""
+    """Yield the reservations of others beside which the guests would not fit.
+
+    `wholes` have what each host may have.
+    """
     coming = [one for one in others if one.begins_at > now]
     if not coming:
         return
     end, said = _end_of(testbed, now), 0
-    wholes = {host.name: whole_of(host) for host in Host.objects.all()}
     for one in sorted(coming, key=lambda one: (one.begins_at, one.reservation)):
         if one.host not in wholes or (end is not None and one.begins_at >= end):
             continue
@@ -133,7 +142,7 @@ def _run_into(
 
 def _end_of(testbed: Testbed, now: datetime) -> datetime | None:
     """Return when a testbed that comes up now ends; None where it does not."""
-    expiry = Expiry.objects.filter(testbed=testbed).first()
+    expiry = expiry_of(testbed)
     if expiry is not None and expiry.action == Expiry.Action.KEEP:
         return None
     if expiry is not None and expiry.ends_at is not None:

@@ -9,7 +9,6 @@ from testbed.reservations.held import (
     is_within,
     kept_for,
     kept_from,
-    total_of,
 )
 
 
@@ -23,15 +22,16 @@ def closed_for(
 ) -> frozenset[str]:
     """Return the hosts that get none of the new guests.
 
-    `rest` is what running guests leave of each host that is not drained. Where all new
-    guests fit into the holder's own reservations, their hosts alone get them. Otherwise
+    `rest` is what running guests leave of each host that is not drained. Where each new
+    guest fits into a reservation of the holder's beside the others, their hosts alone get
+    them. Otherwise
     hosts on which other reservations leave too little for the largest one are left out,
     unless they are all: then the run waits for the reservations.
     """
     held = tuple(held)
     mine = kept_for(held, owner, group)
     own = {host: kept for host, kept in mine.items() if host in rest}
-    if new and own and is_within(total_of(new), total_of(own.values())):
+    if new and own and fits_into(new, own.values()):
         return frozenset(rest.keys() - own.keys())
     largest = Taken(
         max((need.cpus for need in new), default=0),
@@ -44,3 +44,17 @@ def closed_for(
         if not is_within(largest, beyond(rest[host], kept[host]))
     }
     return frozenset() if full >= rest.keys() else frozenset(full)
+
+
+def fits_into(needs: Iterable[Taken], places: Iterable[Taken]) -> bool:
+    """Return whether each guest gets a place, the largest one first.
+
+    A guest is on one host: two places with one vCPU each hold no guest of two.
+    """
+    left = list(places)
+    for need in sorted(needs, key=lambda n: (n.cpus, n.memory_mib), reverse=True):
+        number = next((n for n, one in enumerate(left) if is_within(need, one)), None)
+        if number is None:
+            return False
+        left[number] = beyond(left[number], need)
+    return True

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from orchestration.project.public_keys import KeyRefused, parse_public_key
 from testbed.access.permissions import LEAST, Act
 from testbed.access.record import write
-from testbed.access.roles import users_of
+from testbed.access.roles import users_with
 from testbed.celery import request_key_pushes
 from testbed.models import Testbed, UserKey
 from testbed.models.record.entries import SSH_KEYS
@@ -67,7 +67,7 @@ def keys_for(testbed: Testbed) -> tuple[str, ...]:
     They are its owner's and those of users whose share lets them use the guests. Users
     who may not sign in have none.
     """
-    users = users_of(testbed, LEAST[Act.SSH])
+    users = users_with(testbed, LEAST[Act.SSH])
     keys = UserKey.objects.filter(user__in=users).order_by("user", "pk")
     return lines_of(keys.select_related("user"))
 

@@ -1,10 +1,11 @@
 """Shows when a page's facts were read, in words, and a notice when that is long ago."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django import template
 
-from testbed.models import Testbed
+from testbed.models import Host, Testbed
 from testbed.pages import freshness
 from testbed.pages.freshness import ago, elapsed
 
@@ -23,9 +24,14 @@ def updated(moment: datetime | None) -> str:
 
 
 @register.inclusion_tag("_not_updated.html")
-def not_updated(testbed: Testbed | None = None) -> dict[str, object]:
-    """Show why a testbed's facts, or those of all hosts, are late; else nothing."""
-    return {"silence": freshness.silence(testbed)}
+def not_updated(
+    testbed: Testbed | None = None, hosts: Iterable[Host] | None = None
+) -> dict[str, object]:
+    """Show why a testbed's facts, or those of all hosts, are late; else nothing.
+
+    `hosts` are all hosts, where the page has read them.
+    """
+    return {"silence": freshness.silence(testbed, hosts)}
 
 
 def _before(moment: datetime) -> str:

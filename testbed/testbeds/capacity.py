@@ -3,24 +3,33 @@
 For placing guests, for quotas, and for the page of an edit. Counted are the guests with
 which an Up began until the testbed is down, and those of an Up that waits; not what was
 observed: a busy minute must not move a guest between the page that was read and the click
-on Up.
+on Up. Pages, quotas and the queue compare the parts of one `Lab`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
-from orchestration.amounts import mib
 from orchestration.plan.model import Command
-from orchestration.state.diff.changes import HostNeed
 from orchestration.state.model import State
 from orchestration.state.placement import Taken
-from testbed.access.limits import AccountKey, key_of_row
-from testbed.models import Host, Run, Testbed
-from testbed.reservations.held import Party, held_now, kept_from
+from testbed.access.limits import AccountKey, Limits, key_of_row, limits_of_each
+from testbed.models import Host, Run, SavedImage, Testbed
+from testbed.reservations.held import (
+    Claims,
+    Held,
+    Party,
+    claims_now,
+    held_now,
+    kept_from,
+    left_of,
+)
 
-Show = Callable[[int], str]
 # As a row has a guest: its name, host, vCPUs and MiB of memory.
 Row = tuple[str, str, int, int]
 UNBOUNDED = 2**62
@@ -63,23 +72,89 @@ class Counted:
         return largest(self.held, self.wanted) if self.wanted else self.held
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """A host's CPUs and memory assigned to guests after a change, in words."""
+class ChangingRun(NamedTuple):
+    """An active run that changes its testbed; `needs` are of one that starts guests."""
 
-    name: str
-    memory: str
-    cpus: str
+    testbed: int
+    command: str
+    has_begun: bool
+    owner: int
+    group: int | None
+    needs: list[Row] | None
 
 
-def counted(testbeds: QuerySet[Testbed] | None = None) -> list[Counted]:
+class Lab:
+    """The lab as one page or one decision reads it: each part at its first use, once.
+
+    Nothing is kept longer: a page makes one for a request, the queue one for a turn.
+    """
+
+    def __init__(self) -> None:
+        self._limits: dict[AccountKey, Limits] = {}
+        self._images: dict[int, list[SavedImage]] = {}
+
+    @cached_property
+    def hosts(self) -> list[Host]:
+        """All hosts (one query)."""
+        return list(Host.objects.all())
+
+    @cached_property
+    def changing(self) -> list[ChangingRun]:
+        """The active runs that change testbeds (one query)."""
+        account = ("testbed__owner", "testbed__charged_group")
+        fields = ("testbed", "command", "has_begun", *account, "planned_start__needs")
+        rows = Run.objects.changing().values_list(*fields)
+        return [ChangingRun(*row) for row in rows]
+
+    @cached_property
+    def counted(self) -> list[Counted]:
+        """The guests that count of all testbeds (one query more than `changing`)."""
+        return counted(changing=self.changing)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The reservations that are not over (one query, two with those of groups)."""
+        return claims_now()
+
+    @property
+    def drained(self) -> frozenset[str]:
+        """The hosts that get no new guests."""
+        return frozenset(host.name for host in self.hosts if host.drained_at)
+
+    @cached_property
+    def reserved(self) -> tuple[Held, ...]:
+        """The current reservations, with what is left of each."""
+        return left_of(self.claims.current, parties(self.counted))
+
+    @property
+    def runs_of(self) -> Counter[AccountKey]:
+        """How many runs change the testbeds of each account now."""
+        begun = (one for one in self.changing if one.has_begun)
+        return Counter(key_of_row(one.owner, one.group) for one in begun)
+
+    def limits_of(self, keys: Collection[AccountKey]) -> dict[AccountKey, Limits]:
+        """Return the limits of accounts (at most two queries)."""
+        self._limits |= limits_of_each(set(keys) - self._limits.keys())
+        return {key: self._limits[key] for key in keys}
+
+    def images_of(self, user: User) -> list[SavedImage]:
+        """Return the saved images that a user's YAML may name (one query)."""
+        if user.pk not in self._images:
+            self._images[user.pk] = list(SavedImage.objects.usable_by(user))
+        return self._images[user.pk]
+
+
+def counted(
+    testbeds: QuerySet[Testbed] | None = None,
+    changing: Iterable[ChangingRun] | None = None,
+) -> list[Counted]:
     """Return the guests that count of each testbed that is up, or for which Up is asked.
 
-    Of all, or of some. Two queries, and no file.
+    Of all, or of some. Two queries, and no file; one where `changing` was read before.
     """
-    ups = Run.objects.active().filter(command__in=STARTS_GUESTS)
-    starts = ups.values_list("testbed", "has_begun", "planned_start__needs")
-    plans = {pk: (has_begun, needs) for pk, has_begun, needs in starts}
+    changing = Lab().changing if changing is None else changing
+    ups = [one for one in changing if one.command in STARTS_GUESTS]
+    plans = {one.testbed: (one.has_begun, one.needs) for one in ups}
     among = Testbed.objects.all() if testbeds is None else testbeds
     rows = among.filter(DEPLOYED | Q(pk__in=plans))
     fields = ("pk", "owner", "charged_group", "condition", "started")
@@ -218,27 +293,3 @@ def rest_of_hosts(
         taken = used.get(host.name, Taken())
         rest[host.name] = Taken(cpus - taken.cpus, memory_mib - taken.memory_mib)
     return rest
-
-
-def rooms(needs: Iterable[HostNeed], taken: Mapping[str, Taken]) -> tuple[Room, ...]:
-    """Describe the assigned part of each host before and after a change."""
-    return tuple(_room(need, taken.get(need.name, Taken())) for need in needs)
-
-
-def _room(need: HostNeed, others: Taken) -> Room:
-    memory = (need.memory_mib_before, need.memory_mib)
-    cpus = (need.cpus_before, need.cpus)
-    return Room(
-        need.name,
-        _words(need.memory_mib_of_host, others.memory_mib, *memory, mib),
-        _words(need.cpus_of_host, others.cpus, *cpus, str),
-    )
-
-
-def _words(total: int, others: int, before: int, after: int, show: Show) -> str:
-    """Describe how much of a host is assigned after a change, and is now."""
-    wanted, now = others + after, show(others + before)
-    if not total:
-        return f"{show(wanted)} assigned (now {now})"
-    over = f", {show(wanted - total)} more than it has" if wanted > total else ""
-    return f"{show(wanted)} of {show(total)} assigned{over} (now {now})"

@@ -15,7 +15,8 @@ from orchestration.compose.files import HEAD_BYTES, FolderFiles, composed
 from orchestration.errors import Finding, PathOutside, Severity
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import HostState
-from testbed.models import Host, SavedImage, Testbed
+from testbed.models import Host, Testbed
+from testbed.testbeds.capacity import Lab
 from testbed.testbeds.uploads import safe_path
 
 
@@ -77,23 +78,26 @@ def findings_of_upload(files: Mapping[str, bytes], user: User) -> tuple[Finding,
     ).findings
 
 
-def findings_of(testbed: Testbed) -> tuple[Finding, ...]:
+def findings_of(testbed: Testbed, lab: Lab | None = None) -> tuple[Finding, ...]:
     """Check a testbed's current YAML; no findings when there is none."""
     yaml = testbed.project.yaml
-    return findings_of_text(testbed, yaml.read_bytes()) if yaml.is_file() else ()
+    return findings_of_text(testbed, yaml.read_bytes(), lab) if yaml.is_file() else ()
 
 
-def findings_of_text(testbed: Testbed, content: bytes) -> tuple[Finding, ...]:
+def findings_of_text(
+    testbed: Testbed, content: bytes, lab: Lab | None = None
+) -> tuple[Finding, ...]:
     """Check a new text of a testbed's YAML, together with its existing files."""
+    lab = lab or Lab()
     return check(
         content,
         files=FolderFiles(testbed.project.files),
-        catalogue=catalogue_of(testbed.owner),
+        catalogue=catalogue_of(testbed.owner, lab),
         testbed_name=testbed.slug,
         image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
         ranges=settings.ADDRESS_POOLS.ranges(testbed.number),
-        hosts=known_hosts(),
+        hosts=[host.to_state() for host in lab.hosts],
     ).findings
 
 
@@ -107,12 +111,12 @@ def known_hosts() -> list[HostState]:
     return [host.to_state() for host in Host.objects.all()]
 
 
-def catalogue_of(user: User) -> Catalogue:
+def catalogue_of(user: User, lab: Lab | None = None) -> Catalogue:
     """Return the images that a user's YAML may name.
 
     Where two have one name, the user's own is used, and a shared one last.
     """
-    usable = SavedImage.objects.usable_by(user)
+    usable = (lab or Lab()).images_of(user)
     own = [image.entry for image in usable if image.owner_id == user.pk]
     shared = [image.entry for image in usable if image.owner_id != user.pk]
     return Catalogue([*shared, *installed_catalogue().values(), *own])

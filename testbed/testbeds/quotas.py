@@ -7,7 +7,6 @@ Plans are compared one at a time, so that two of them never take the same rest.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from orchestration.amounts import count_of, mib
 from orchestration.errors import TestbedError
@@ -32,6 +31,7 @@ from testbed.models.hosts import wait_for_other_plans
 from testbed.testbeds.capacity import (
     Counted,
     GuestNeed,
+    Lab,
     by_host,
     counted,
     held_needs,
@@ -50,26 +50,14 @@ class HostDrained(TestbedError):
     """A lab admin drained a host, and a guest would be started there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The limits of an account, what its other testbeds use, and all hosts."""
-
-    limits: Limits
-    others: Use
-    hosts: Collection[Host]
-
-
 def require_quota(testbed: Testbed, wanted: Collection[GuestNeed]) -> None:
     """Let Up start guests, in place of those that run.
 
     In a transaction other plans wait until its end. Raises: LimitReached, HostTooSmall,
     HostDrained.
     """
-    held, account = held_needs(testbed), account_of(testbed)
     wait_for_other_plans()
-    others, hosts = used_by(account, but=testbed), list(Host.objects.all())
-    standing = Standing(limits_of(account), others, hosts)
-    require_needs(testbed, wanted, held, standing)
+    require_needs(testbed, wanted, held_needs(testbed), Lab())
 
 
 def needs_after(
@@ -88,17 +76,18 @@ def require_needs(
     testbed: Testbed,
     wanted: Collection[GuestNeed],
     held: Collection[GuestNeed],
-    standing: Standing,
+    lab: Lab,
 ) -> None:
     """Let guests run in place of those that are held. Raises: as `require_quota`."""
     account, more = account_of(testbed), use_in(wanted).where_above(use_in(held))
     if more != Use():
         require_membership(testbed)
-    limits, others, what = standing.limits, standing.others, f"Up of {testbed}"
+    limits, what = lab.limits_of([key_of(account)])[key_of(account)], f"Up of {testbed}"
+    others = used_by_others(testbed, lab.counted)
     require_use(account, more, limits=limits, others=others, what=what)
     require_runs(account, limits)
-    _require_open_hosts(what, standing.hosts, wanted, held)
-    _require_hosts(testbed, standing.hosts, wanted, held)
+    _require_open_hosts(what, lab.hosts, wanted, held)
+    _require_hosts(testbed, lab.hosts, wanted, held)
 
 
 def require_quota_of(testbed: Testbed, account: Account) -> None:

@@ -22,6 +22,8 @@ Respond = Callable[[HttpRequest], HttpResponse]
 HTML = "text/html"
 # Characters of a path that need no escape, as browsers write them.
 _PLAIN = "/~:@!$&'()*+,;="
+# A testbed may get another name between a question and its answer, but not for ever.
+MOST_MOVES = 5
 
 
 class PermanentRedirect(HttpResponseRedirect):
@@ -67,6 +69,17 @@ class FormerAddresses:
 
 
 def _led(request: HttpRequest, testbed: Testbed, rest: str) -> HttpResponse:
+    """Answer at the present address; while it moves again, at the next one."""
+    for _ in range(MOST_MOVES):
+        try:
+            return _answered(request, testbed, rest)
+        except Moved as exc:
+            testbed = exc.testbed
+    raise Http404("The testbed has no address yet.")
+
+
+def _answered(request: HttpRequest, testbed: Testbed, rest: str) -> HttpResponse:
+    """Redirect, or answer a program. Raises: Moved (it was renamed just now)."""
     path = reverse("testbed", args=[testbed]) + rest
     if HTML in request.headers.get("Accept", ""):
         query = request.META.get("QUERY_STRING", "")

@@ -25,7 +25,8 @@ from testbed.access.visibility import (
 )
 from testbed.expiry.shown import shown_end
 from testbed.models import Protection, Testbed, TrashItem
-from testbed.pages.budgets import budgets_of_testbed, quota_of
+from testbed.models.runs import RunQuerySet
+from testbed.pages.budgets import budgets_and_quota
 from testbed.pages.changes import Pending, pending_changes
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.parts import Diagram
@@ -42,9 +43,11 @@ from testbed.pages.overview import (
     state_of,
     unseen_of,
     unseen_run,
+    work_on,
 )
 from testbed.runs.places.tools import tools_of
 from testbed.sharing.people import groups_of
+from testbed.testbeds.capacity import Lab
 from testbed.testbeds.erasure.protection import protections_of
 from testbed.testbeds.executions import execution_again
 from testbed.testbeds.findings import errors_among, findings_of
@@ -85,10 +88,11 @@ def show_testbed(
 
     `form` is the filled command bar.
     """
-    findings = findings_of(testbed)
+    lab = Lab()
+    findings = findings_of(testbed, lab)
     context = {
         "refusal": refusal,
-        **_live(request, testbed),
+        **_live(request, testbed, lab, findings),
         "form": form or ExecutionForm(),
         "findings": findings,
         "error_count": errors_among(findings),
@@ -107,10 +111,11 @@ def budgets(request: Request, address: Address) -> HttpResponse:
     """Show what a testbed and its account use of what they may; htmx gets a part."""
     testbed = testbed_for(request, address, Act.SEE)
     part = "testbeds/_budgets.html" if request.htmx else "testbeds/budgets.html"
+    found, quota = budgets_and_quota(testbed, has_quota=request.may.allows(Act.UP))
     context = {
         "testbed": testbed,
-        "budgets": budgets_of_testbed(testbed),
-        "quota": quota_of(account_of(testbed)) if request.may.allows(Act.UP) else (),
+        "budgets": found,
+        "quota": quota,
         "account": _account_shown(request, testbed),
     }
     return render(request, part, context)
@@ -130,10 +135,8 @@ def _account_shown(request: Request, testbed: Testbed) -> str:
 @require_GET
 def live(request: Request, address: Address) -> HttpResponse:
     """Show the part of a testbed's page that changes by itself."""
-    context = _live(request, testbed_for(request, address, Act.SEE)) | {
-        "form": ExecutionForm()
-    }
-    return render(request, "testbeds/_live.html", context)
+    context = _live(request, testbed_for(request, address, Act.SEE), Lab())
+    return render(request, "testbeds/_live.html", context | {"form": ExecutionForm()})
 
 
 @not_stored
@@ -158,30 +161,36 @@ def guests(request: Request, address: Address) -> HttpResponse:
     return render(request, template, context, status=422 if problem else 200)
 
 
-def _live(request: Request, testbed: Testbed) -> dict[str, object]:
+def _live(
+    request: Request,
+    testbed: Testbed,
+    lab: Lab,
+    findings: tuple[Finding, ...] | None = None,
+) -> dict[str, object]:
+    """Return the changing part; `findings` of the YAML where they are known."""
     state, problem = state_of(testbed)
     found = guests_of(testbed, state)
     recent = visible_runs(request, testbed).listed()[: RUNS_SHOWN + 1]
-    last = testbed.runs.filter(is_exclusive=True).defer("plan").first()
+    last, running = work_on(testbed)
     drift = drift_of(testbed, found, last)
     is_changed = state is not None and is_edited(testbed, state)
+    is_new = is_changed or state is None
     sketch = None if state else sketch_of(_yaml(testbed))
-    found_active = testbed.runs.active().select_related("asked_by").defer("plan")
-    running = sorted(found_active, key=lambda run: run.is_tool)
-    active = running[0] if running else None
-    pending = None if active else pending_changes(testbed, state)
+    active, has_tools = next(iter(running), None), any(r.is_tool for r in running)
+    pending = None if active else pending_changes(testbed, state, lab)
     may_up = active is None and request.may.allows(Act.UP)
-    needs = needs_of_up(testbed, state) if may_up else None
+    needs = needs_of_up(testbed, state, lab) if may_up else None
     protections = protections_of(testbed)
     can_run = testbed.condition in Testbed.DEPLOYED and request.may.allows(Act.EXECUTE)
     return {
         "testbed": testbed,
+        "all_hosts": lab.hosts,
         "state": state,
         "state_problem": problem,
         "is_edited": is_changed,
         "pending": pending,
         "needs": needs,
-        "coming": [] if needs else coming_on(testbed),
+        "coming": [] if needs else coming_on(testbed, lab),
         "protection": protections.get(""),
         "end": shown_end(testbed, request.may, timezone.now()),
         "guest_protections": [one for one in protections.values() if one.guest],
@@ -199,7 +208,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         else unseen_of(testbed, last),
         "active_run": active,
         "only_tools": active is not None and active.is_tool,
-        "tools": tools_of(testbed).visible_to(request.user).listed() if can_run else (),
+        "tools": _tools(request, testbed) if can_run and has_tools else (),
         "capture_choices": choices_of(state) if can_run and state else (),
         "limits": settings.CAPTURE_LIMITS,
         "can_watch": testbed.condition in Testbed.DEPLOYED
@@ -210,10 +219,14 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "condition": condition_of(testbed, last),
         "up_is_primary": active is None
         and testbed.condition != Testbed.Condition.UP
-        and not _is_refused(testbed, sketch, is_changed or state is None),
+        and not (is_new and _is_refused(testbed, sketch, findings, lab)),
         "recent_runs": list(recent)[:RUNS_SHOWN],
         "has_more_runs": len(recent) > RUNS_SHOWN,
     }
+
+
+def _tools(request: Request, testbed: Testbed) -> RunQuerySet:
+    return tools_of(testbed).visible_to(request.user).listed()
 
 
 def _protecting(
@@ -225,11 +238,16 @@ def _protecting(
     return next(filter(None, found), None) if erased else None
 
 
-def _is_refused(testbed: Testbed, sketch: Sketch | None, is_new: bool) -> bool:
-    """Return whether Up is known to refuse the current YAML."""
+def _is_refused(
+    testbed: Testbed,
+    sketch: Sketch | None,
+    findings: tuple[Finding, ...] | None,
+    lab: Lab,
+) -> bool:
+    """Return whether Up is known to refuse a YAML of which there is no state."""
     if sketch is not None and sketch.missing:
         return True
-    return is_new and errors_among(findings_of(testbed)) > 0
+    return errors_among(findings_of(testbed, lab) if findings is None else findings) > 0
 
 
 def _diagram(request: Request, state: State, rows: list[GuestRow]) -> Diagram:

@@ -14,11 +14,10 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from channels.db import database_sync_to_async
-from django.contrib.auth.models import User
 
 from testbed.access.origin import note_address_of_socket
 from testbed.access.permissions import acted_as, may, record_act
@@ -35,16 +34,13 @@ from testbed.consoles.messages import (
 )
 from testbed.consoles.tickets import Ticket, TicketRefused, read
 from testbed.models import Testbed
-from testbed.websocket import open_sockets
-from testbed.websocket.leaving import LeavingConsumer
+from testbed.websocket.follower import NOT_SIGNED_IN
+from testbed.websocket.leaving import NOT_UNDERSTOOD, LeavingConsumer
 
 logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
 
-NOT_UNDERSTOOD = 4400
-NOT_SIGNED_IN = 4401
 NOT_FOR_YOU = 4404
-TOO_MANY = 4429
 AWAY = 4503
 OVER = 1000
 # A page has so much on its way; it says what it has shown.
@@ -62,22 +58,18 @@ class Times:
 class ConsoleConsumer(LeavingConsumer):
     """One page at one console."""
 
-    # Nothing here needs Redis.
-    channel_layer_alias = ""
+    failed_code = AWAY
 
     def __init__(self, *, times: Times) -> None:
         super().__init__()
         self._times = times
-        self._user: User | None = None
         self._ticket: Ticket | None = None
         self._testbed: Testbed | None = None
         self._role = ""
         self._link: Link | None = None
-        self._is_closed = False
         self._unshown = 0
         self._has_shown = asyncio.Event()
         self._opened_at = time.monotonic()
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def connect(self) -> None:
         """Accept a signed-in user, who has some seconds for the ticket."""
@@ -99,28 +91,18 @@ class ConsoleConsumer(LeavingConsumer):
         try:
             await self._receive(text_data, bytes_data)
         except (BadMessage, TicketRefused) as exc:
-            await self._say(state_words("failed", exc.message))
-            await self._close(NOT_UNDERSTOOD)
+            await self._close(NOT_UNDERSTOOD, exc.message)
         except (GatewayAway, ConnectionError):
             await self._close(AWAY)
 
     async def disconnect(self, code: int) -> None:
         """Leave the console."""
-        self._leave()
-        if self._user is not None:
-            open_sockets.leave(self._user, self)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().disconnect(code)
         # At last, as it may fail; a second call has nothing left to record.
         ticket, self._ticket = self._ticket, None
         if self._link is not None and ticket:
             seconds = round(time.monotonic() - self._opened_at)
             await self._record(ticket, f"left the {ticket} after {seconds} s")
-
-    @property
-    def _session(self) -> str:
-        return self.scope["session"].session_key or ""
 
     async def _receive(self, text: str | None, data: bytes | None) -> None:
         if max(len(text or ""), len(data or b"")) > MAX_BYTES:
@@ -153,9 +135,7 @@ class ConsoleConsumer(LeavingConsumer):
         self._ticket = ticket
         if not await self._may_stay():
             return
-        if refusal := await open_sockets.enter(self._user, self):
-            await self._say(state_words("failed", refusal))
-            await self._close(TOO_MANY)
+        if not await self._enter(self._user):
             return
         link = await open_link()
         if self._is_closed or self._testbed is None:  # it was left meanwhile
@@ -173,10 +153,11 @@ class ConsoleConsumer(LeavingConsumer):
             await self._wait_for_page()
             if frame.kind is Kind.DATA:
                 self._unshown += len(frame.content)
-                await self._send(bytes_data=frame.content)
+                if not self._is_closed:
+                    await self.send(bytes_data=frame.content)
                 continue
             words = json.loads(frame.content)
-            await self._say(words)
+            await self._send(words)
             if words.get("state") in ("over", "idle", "failed"):
                 await self._close(OVER)
                 return
@@ -222,35 +203,15 @@ class ConsoleConsumer(LeavingConsumer):
             write = _in_thread(record_act)
             await write(self._user, ticket.act, self._testbed, what, role=self._role)
 
-    async def _say(self, words: dict[str, object]) -> None:
-        await self._send(text_data=json.dumps(words))
+    def _refused(self, reason: str) -> Mapping[str, object]:
+        return state_words("failed", reason)
 
-    async def _send(
-        self, *, text_data: str | None = None, bytes_data: bytes | None = None
-    ) -> None:
-        if not self._is_closed:
-            await self.send(text_data=text_data, bytes_data=bytes_data)
-
-    async def _close(self, code: int) -> None:
-        if not self._is_closed:
-            self._leave()
-            await self.close(code)
-
-    def _leave(self) -> None:
+    def _end(self) -> None:
         """End the console at once, whether or not the page answers the close."""
-        self._is_closed = True
+        super()._end()
         if self._link is not None:
             self._link.close()
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._note_end)
-        self._tasks.append(task)
-
-    def _note_end(self, task: asyncio.Task[None]) -> None:
-        """Close the socket of a failed copy, so that the page reconnects."""
-        if task.cancelled() or (problem := task.exception()) is None:
-            return
+    def _note_failure(self, problem: BaseException) -> None:
         if not isinstance(problem, ConnectionError):
             logger.error("the %s failed", self._ticket, exc_info=problem)
-        self._tasks.append(asyncio.create_task(self._close(AWAY)))

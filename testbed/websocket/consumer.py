@@ -10,18 +10,14 @@ in a row (a single one is only answered with an error); 4401, 4404 as named in
 """
 
 import asyncio
-import json
-import logging
 import time
 import uuid
-from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.contrib.auth.models import User
 from pydantic import BaseModel
 
 from orchestration.plan.model import Kind
@@ -29,9 +25,10 @@ from testbed.access.permissions import Act, Permissions, refusal
 from testbed.models import Run
 from testbed.pages.logs import LogFilter
 from testbed.runs import cancelling, dispatch, doorbell
-from testbed.websocket import follower, open_sockets
+from testbed.websocket import follower
 from testbed.websocket.follower import NO_SUCH_RUN, Page, View, Visitor
 from testbed.websocket.frames import (
+    MAX_FRAME_BYTES,
     BadFrame,
     CancelFrame,
     DetachFrame,
@@ -46,16 +43,11 @@ from testbed.websocket.frames import (
     read_frame,
     texts_of,
 )
-from testbed.websocket.leaving import LeavingConsumer
+from testbed.websocket.leaving import NOT_UNDERSTOOD, LeavingConsumer
 
-logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
 
-NOT_UNDERSTOOD = 4400
-TOO_MANY = 4429
 OVER = 1000
-BROKEN = 1011
-MAX_FRAME_BYTES = 64 * 1024
 MAX_BAD_FRAMES = 10
 # News is sent at once; rows that come within this time after it are sent together.
 GATHER_S = 0.02
@@ -99,19 +91,13 @@ class NothingHere(AsyncWebsocketConsumer):
 class RunConsumer(LeavingConsumer):
     """One client of one run."""
 
-    # The doorbell listens by itself: a socket must open while Redis is down.
-    channel_layer_alias = ""
-
     def __init__(self, *, pace: Pace) -> None:
         super().__init__()
         self._pace = pace
-        self._user: User | None = None
         self._run: Run | None = None
         self._may = Permissions()
-        self._is_driver = self._is_closed = self._has_spoken = False
-        self._is_flood = False
+        self._is_driver = self._has_spoken = self._is_flood = False
         self._bad_frames = 0
-        self._tasks: list[asyncio.Task[None]] = []
 
     async def connect(self) -> None:
         """Accept a user who may see the run, and follow it from here on."""
@@ -124,7 +110,7 @@ class RunConsumer(LeavingConsumer):
         if found.user is None or found.refusal:
             await self._close(found.refusal)
             return
-        if not await self._is_allowed_more(found.user):
+        if not await self._enter(found.user):
             return
         query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
         self._view = replace(
@@ -156,12 +142,7 @@ class RunConsumer(LeavingConsumer):
 
     async def disconnect(self, code: int) -> None:
         """Stop following; a run that this client drove goes on without it."""
-        self._is_closed = True
-        if self._user is not None:
-            open_sockets.leave(self._user, self)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().disconnect(code)
         if self._is_driver:
             await _in_thread(dispatch.hand_over)(self._run_id, self._socket)
 
@@ -267,41 +248,8 @@ class RunConsumer(LeavingConsumer):
             await self._close(found.refusal)
         return not found.refusal
 
-    async def _is_allowed_more(self, user: User) -> bool:
-        refusal = await open_sockets.enter(user, self)
-        if refusal:
-            await self._close(TOO_MANY, refusal)
-        return not refusal
-
     async def _visitor(self) -> Visitor:
         session = self.scope["session"].session_key
         found: Visitor = await _in_thread(follower.visitor)(session, self._run_id)
         self._user, self._run, self._may = found.user, found.run, found.may
         return found
-
-    async def _send(self, frame: Frame) -> None:
-        await self._send_text(json.dumps(frame, ensure_ascii=False))
-
-    async def _send_text(self, text: str) -> None:
-        if not self._is_closed:
-            await self.send(text)
-
-    async def _close(self, code: int, reason: str = "") -> None:
-        """Close with a code; servers drop the reason, so it is also sent as a frame."""
-        if self._is_closed:
-            return
-        if reason:
-            await self._send(error_frame(reason))
-        self._is_closed = True
-        await self.close(code, reason or None)
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._note_end)
-        self._tasks.append(task)
-
-    def _note_end(self, task: asyncio.Task[None]) -> None:
-        """Close the socket of a failed follower, so that the client reconnects."""
-        if not task.cancelled() and (problem := task.exception()) is not None:
-            logger.error("following run %s failed", self._run_id, exc_info=problem)
-            self._tasks.append(asyncio.create_task(self._close(BROKEN)))

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from testbed.models import Event, Run
 from testbed.runs.event_rows import Json
 
+# Of a client's frame.
+MAX_FRAME_BYTES = 64 * 1024
 MAX_SENT_BYTES = 1024 * 1024
 Frame = dict[str, Json]
 

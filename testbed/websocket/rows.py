@@ -10,9 +10,8 @@ in `consumer`; 1011 when a task failed.
 """
 
 import asyncio
-import json
-import logging
-from collections.abc import Collection, Coroutine
+import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -26,21 +25,15 @@ from testbed.access.sessions import user_of_session
 from testbed.access.visibility import PAGE_SIZE
 from testbed.models import Testbed
 from testbed.pages.listing.running import active_runs
-from testbed.websocket import open_sockets
-from testbed.websocket.board import Board, Watcher
-from testbed.websocket.consumer import (
-    BROKEN,
-    MAX_FRAME_BYTES,
-    NOT_UNDERSTOOD,
-    TOO_MANY,
-)
+from testbed.websocket.board import Beat, Board, Watcher
 from testbed.websocket.follower import NOT_SIGNED_IN
-from testbed.websocket.frames import error_frame
-from testbed.websocket.leaving import LeavingConsumer
+from testbed.websocket.frames import MAX_FRAME_BYTES
+from testbed.websocket.leaving import NOT_UNDERSTOOD, LeavingConsumer
 
-logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
 
+# A page rests so many times as long as its last frame took.
+BUSY = 9
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 Version = Annotated[str, Field(max_length=40)]
 
@@ -72,19 +65,15 @@ class Sight:
 class RowsConsumer(LeavingConsumer):
     """One page of the list of testbeds."""
 
-    # The board listens by itself: a socket must open while Redis is down.
-    channel_layer_alias = ""
-
     def __init__(self, *, board: Board) -> None:
         super().__init__()
         self._board = board
         self._watcher = Watcher()
         # Of two looks the later one counts.
         self._turn = asyncio.Lock()
-        self._user: User | None = None
         self._sight: Sight | None = None
-        self._is_closed = self._is_stale = self._has_other_count = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stale = self._has_other_count = False
+        self._rests_until = 0.0
 
     async def connect(self) -> None:
         """Accept a signed-in user, who says what the page shows."""
@@ -93,8 +82,7 @@ class RowsConsumer(LeavingConsumer):
         if self._user is None:
             await self._close(NOT_SIGNED_IN)
             return
-        if refusal := await open_sockets.enter(self._user, self):
-            await self._close(TOO_MANY, refusal)
+        if not await self._enter(self._user):
             return
         self._board.enter(self._watcher)
         self._start(self._follow())
@@ -104,9 +92,10 @@ class RowsConsumer(LeavingConsumer):
         self, text_data: str | None = None, bytes_data: bytes | None = None
     ) -> None:
         """Show the rows of a frame, as far as the user sees them."""
+        await asyncio.sleep(self._rests_until - time.monotonic())
         if self._is_closed:
             return
-        text = text_data or ""
+        begun, text = time.monotonic(), text_data or ""
         is_large = len(text.encode(errors="replace")) > MAX_FRAME_BYTES
         if bytes_data is not None or is_large:
             await self._close(NOT_UNDERSTOOD, "Frames are JSON text of at most 64 KiB.")
@@ -121,21 +110,15 @@ class RowsConsumer(LeavingConsumer):
             return
         seen = {pk: v for pk, v in frame.rows.items() if pk in sight.rows}
         await self._board.show(self._watcher, seen)
+        await self.scope["gate"].wait()
         await self._send({"type": "shown", "rows": len(seen)})
+        now = time.monotonic()
+        self._rests_until = now + rest_s(now - begun, self._board.beat)
 
-    async def disconnect(self, code: int) -> None:
+    def _end(self) -> None:
         """Leave the board."""
-        self._is_closed = True
+        super()._end()
         self._board.leave(self._watcher)
-        if self._user is not None:
-            open_sockets.leave(self._user, self)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def _session(self) -> str:
-        return self.scope["session"].session_key or ""
 
     async def _follow(self) -> None:
         """Send what changed, when the client took what was sent before."""
@@ -166,7 +149,9 @@ class RowsConsumer(LeavingConsumer):
             if sight.user is None:
                 await self._close(NOT_SIGNED_IN)
                 return None
-            self._watcher.shown -= frozenset(rows) - sight.rows
+            lost = self._watcher.shown.intersection(rows) - sight.rows
+            self._watcher.shown -= lost
+            self._is_stale |= bool(lost)
             self._compare(sight)
         return sight
 
@@ -180,32 +165,13 @@ class RowsConsumer(LeavingConsumer):
         if self._is_stale or self._has_other_count:
             self._watcher.news.set()
 
-    async def _send(self, frame: dict[str, object]) -> None:
-        await self._send_text(json.dumps(frame, ensure_ascii=False))
 
-    async def _send_text(self, text: str) -> None:
-        if not self._is_closed:
-            await self.send(text)
+def rest_s(spent_s: float, beat: Beat) -> float:
+    """Return the seconds until the next frame of a page whose last one took so long.
 
-    async def _close(self, code: int, reason: str = "") -> None:
-        if self._is_closed:
-            return
-        if reason:
-            await self._send({**error_frame(reason)})
-        self._is_closed = True
-        self._board.leave(self._watcher)
-        await self.close(code)
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._note_end)
-        self._tasks.append(task)
-
-    def _note_end(self, task: asyncio.Task[None]) -> None:
-        """Close the socket of a failed task, so that the page opens another."""
-        if not task.cancelled() and (problem := task.exception()) is not None:
-            logger.error("a list is not followed", exc_info=problem)
-            self._tasks.append(asyncio.create_task(self._close(BROKEN)))
+    One that sends all the time has a tenth of the time that others have to wait for.
+    """
+    return min(max(beat.least_s, BUSY * spent_s), beat.check_s)
 
 
 def _sight(session: str, rows: Collection[int]) -> Sight:

@@ -30,6 +30,7 @@ from testbed.pages.guests.work import (
 )
 from testbed.pages.overview import GuestRow, guests_of
 from testbed.pages.traffic import Rate
+from testbed.testbeds.capacity import Lab
 from testbed.testbeds.planning import is_edited
 
 CLONES_SHOWN = 12
@@ -128,7 +129,9 @@ class GuestPage:
         }
 
 
-def guest_page(testbed: Testbed, name: str, runs: RunQuerySet) -> GuestPage | None:
+def guest_page(
+    testbed: Testbed, name: str, runs: RunQuerySet, lab: Lab
+) -> GuestPage | None:
     """Return a guest's page; None without such a guest. Raises: StateError.
 
     `runs` are those of the testbed that the user may see.
@@ -144,7 +147,7 @@ def guest_page(testbed: Testbed, name: str, runs: RunQuerySet) -> GuestPage | No
         facts = checks.filter(found__isnull=False).first()
     return GuestPage(
         row=row,
-        host=Host.objects.filter(name=row.guest.host).first(),
+        host=next((one for one in lab.hosts if one.name == row.guest.host), None),
         is_removed=found.is_removed,
         is_edited=not found.is_removed and is_edited(testbed, found.state),
         interfaces=tuple(interfaces_of(row, found_by(facts).get("addresses"))),

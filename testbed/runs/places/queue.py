@@ -9,9 +9,7 @@ it begins. Each call asks the same number of queries, however many runs wait.
 """
 
 import sys
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -24,21 +22,12 @@ from orchestration.plan.model import Command
 from orchestration.plan.selected import WAYS, Mode
 from orchestration.state.placement import Taken
 from orchestration.state.versions import load_state
-from testbed.access.limits import (
-    AccountKey,
-    Limits,
-    account_of,
-    key_of,
-    key_of_row,
-    limits_of_each,
-    require_membership,
-)
+from testbed.access.limits import account_of, key_of, require_membership
 from testbed.access.permissions import act_of_command, act_up, may
 from testbed.celery import request_driver
-from testbed.models import Event, Host, PlannedStart, Run, Testbed
+from testbed.models import Event, PlannedStart, Run, Testbed
 from testbed.models.hosts import wait_for_other_plans
 from testbed.models.runs import RunQuerySet
-from testbed.reservations.held import Held, held_now
 from testbed.reservations.notes import notes_on
 from testbed.runs.dispatch import drive
 from testbed.runs.outcome import finish_run
@@ -46,11 +35,10 @@ from testbed.runs.places.turns import Rest, Turn, Waiting, turns
 from testbed.runs.recorder import record
 from testbed.testbeds.capacity import (
     Counted,
+    Lab,
     added_to_hosts,
     by_host,
-    counted,
     needs_of_rows,
-    parties,
     rest_of_hosts,
     set_started,
 )
@@ -77,10 +65,10 @@ def start_waiting(new: Run | None = None) -> int:
         )
         waiting = {run.pk: run for run in _with_accounts(rows)}
         started = 0
-        for turn in _turns(waiting.values(), counted()):
+        for turn in _turns(waiting.values(), Lab()):
             run = waiting[turn.run]
             # Those that started count by now: a lowered quota may have nothing left.
-            if turn.obstacle or (started and _held_up([run], counted())[run.pk]):
+            if turn.obstacle or (started and _held_up([run], Lab())[run.pk]):
                 continue
             started += _start(run, is_new=new is not None and run.pk == new.pk)
     return started
@@ -90,29 +78,12 @@ def turn_of(run: Run) -> Turn | None:
     """Return a run's turn; None when it does not wait."""
     if run.has_begun:
         return None
-    found = _turns(_with_accounts(Run.objects.waiting()), counted())
+    found = _turns(_with_accounts(Run.objects.waiting()), Lab())
     return next((turn for turn in found if turn.run == run.pk), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """All hosts, the current reservations, and limits of accounts, read once for a page."""
-
-    hosts: Collection[Host]
-    reserved: tuple[Held, ...]
-    limits: dict[AccountKey, Limits]
-
-
-def obstacle_for(
-    testbed: Testbed,
-    adds: Mapping[str, Taken],
-    found: Iterable[Counted],
-    look: Look | None = None,
-) -> str:
-    """Say why an Up that adds so much to its hosts would wait now; or ''.
-
-    `found` are the guests of all testbeds that count.
-    """
+def obstacle_for(testbed: Testbed, adds: Mapping[str, Taken], lab: Lab) -> str:
+    """Say why an Up that adds so much to its hosts would wait now; or ''."""
     last = Waiting(
         sys.maxsize,
         key_of(account_of(testbed)),
@@ -120,10 +91,10 @@ def obstacle_for(
         owner=testbed.owner_id,
         group=testbed.charged_group_id,
     )
-    is_any = any(one.wanted for one in found)
+    is_any = any(one.wanted for one in lab.counted)
     waiting = _with_accounts(Run.objects.waiting()) if is_any else []
-    turns_ = _turns(waiting, found, last, look=look)
-    return next(turn.obstacle for turn in turns_ if turn.run == last.run)
+    found = _turns(waiting, lab, last)
+    return next(turn.obstacle for turn in found if turn.run == last.run)
 
 
 def _with_accounts(runs: RunQuerySet) -> list[Run]:
@@ -131,35 +102,22 @@ def _with_accounts(runs: RunQuerySet) -> list[Run]:
     return list(runs.select_related(*related).defer("plan").order_by("pk"))
 
 
-def _turns(
-    runs: Collection[Run],
-    found: Iterable[Counted],
-    *others: Waiting,
-    look: Look | None = None,
-) -> list[Turn]:
+def _turns(runs: Collection[Run], lab: Lab, *others: Waiting) -> list[Turn]:
     """Return the turns of runs, and of others that are not asked for yet."""
     if not runs and not others:
         return []
-    by_testbed = {one.testbed: one for one in found}
+    by_testbed = {one.testbed: one for one in lab.counted}
     # Without a lock a run may have come or gone between two queries.
     runs = [run for run in runs if run.testbed_id in by_testbed]
-    held_up = _held_up(runs, found)
+    held_up = _held_up(runs, lab)
     waiting = [
         _waiting(run, by_testbed[run.testbed_id], held_up[run.pk]) for run in runs
     ]
     waiting += others
-    at_work = Counter(
-        key_of_row(*row)
-        for row in Run.objects.changing()
-        .begun()
-        .values_list("testbed__owner", "testbed__charged_group")
-    )
-    look = look or Look(list(Host.objects.all()), held_now(parties(found)), {})
-    accounts = {one.account for one in waiting}
-    limits = limits_of_each(accounts - look.limits.keys()) | look.limits
+    at_work, limits = lab.runs_of, lab.limits_of({one.account for one in waiting})
     left = {key: most.runs - at_work[key] for key, most in limits.items()}
-    rest = rest_of_hosts(found, look.hosts)
-    return turns(waiting, Rest(left, rest, look.reserved))
+    rest = rest_of_hosts(lab.counted, lab.hosts)
+    return turns(waiting, Rest(left, rest, lab.reserved))
 
 
 def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
@@ -175,13 +133,13 @@ def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
     )
 
 
-def _held_up(runs: Collection[Run], found: Iterable[Counted]) -> dict[int, str]:
+def _held_up(runs: Collection[Run], lab: Lab) -> dict[int, str]:
     """Return what besides the queue holds each run up, by their ids; or ''."""
     if not runs:
         return {}
-    by_testbed = {one.testbed: one for one in found}
-    limits = limits_of_each({by_testbed[run.testbed_id].account for run in runs})
-    hosts, busy = list(Host.objects.order_by("name")), _busy(runs)
+    by_testbed, hosts = {one.testbed: one for one in lab.counted}, lab.hosts
+    limits = lab.limits_of({by_testbed[run.testbed_id].account for run in runs})
+    busy = _busy(runs)
     held_up = {}
     for run in runs:
         one = by_testbed[run.testbed_id]
@@ -190,7 +148,7 @@ def _held_up(runs: Collection[Run], found: Iterable[Counted]) -> dict[int, str]:
             reason = "Commands or tools run on its testbed: they have to end first."
         elif not limits[one.account].runs:
             reason = "Its quota was lowered, and allows no runs."
-        elif is_above_quota(one, found, limits[one.account]):
+        elif is_above_quota(one, lab.counted, limits[one.account]):
             reason = "Its quota was lowered, and has not enough left."
         elif drained := drained_hosts(hosts, one.wanted, one.held):
             reason = f"{'; '.join(host.drained_words for host in drained)}."
@@ -231,7 +189,8 @@ def _start(run: Run, *, is_new: bool) -> bool:
         has_begun=True,
         driver=Run.Driver.NOBODY if is_new else Run.Driver.SERVER,
     )
-    for note in notes_on(testbed, by_host(needs_of_rows(start.needs or ()))):
+    needs, lab = by_host(needs_of_rows(start.needs or ())), Lab()
+    for note in notes_on(testbed, needs, lab.claims, lab.hosts):
         record(run.pk, Event.Kind.LOG, text=note)
     if is_new:
         transaction.on_commit(partial(request_driver, run.pk))

@@ -18,6 +18,7 @@ from testbed.samples.charts import guest_load
 from testbed.samples.reading import Period
 from testbed.ssh.config import SshWay, ways_into
 from testbed.ssh.status import key_status
+from testbed.testbeds.capacity import Lab
 from testbed.testbeds.erasure.protection import protections_of
 from testbed.views.problems import problem_page, wants_json
 from testbed.views.ssh.config import web_name
@@ -28,9 +29,9 @@ from testbed.views.ssh.config import web_name
 @require_GET
 def show(request: Request, address: Address, name: str) -> HttpResponse:
     """Show one guest; htmx gets the part that changes by itself, programs JSON."""
-    testbed = testbed_for(request, address, Act.SEE)
+    testbed, lab = testbed_for(request, address, Act.SEE), Lab()
     try:
-        page = guest_page(testbed, name, visible_runs(request, testbed))
+        page = guest_page(testbed, name, visible_runs(request, testbed), lab)
     except StateError as exc:
         back = reverse("testbed", args=[address])
         return problem_page(request, exc, status=422, back=back)
@@ -38,7 +39,7 @@ def show(request: Request, address: Address, name: str) -> HttpResponse:
         raise Http404(f"Testbed {testbed} has no guest {name!r}.")
     if wants_json(request):
         return JsonResponse(page.to_json())
-    context = _context(request, testbed, page)
+    context = _context(request, testbed, page) | {"all_hosts": lab.hosts}
     if request.htmx:  # the charts of the page stay, and ask for themselves
         return render(request, "guests/_page.html", context)
     period = Period.of(request.GET.get("load"))

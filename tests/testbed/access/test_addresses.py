@@ -4,15 +4,18 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.urls import get_resolver, reverse
 
 from testbed.access.addresses import Address, decoded, encoded
 from testbed.access.names import rename
+from testbed.access.visibility import Moved
 from testbed.client.api import _path
 from testbed.models import Testbed
 from testbed.models.listing.names import PARTS
 from testbed.sharing.transfer import transfer
+from testbed.views.addresses import FormerAddresses
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import visible
 
@@ -218,3 +221,22 @@ def test_program_is_refused_at_a_former_address_as_at_the_present_one(
         assert "role editor" in change.json()["hint"]
         nothing = client.get(f"/testbeds/{place}/nothing/", headers=json)
         assert nothing.status_code == 404
+
+
+def test_program_is_answered_while_the_testbed_moves_again(
+    testbed: Testbed, owner: User, rf: RequestFactory
+):
+    """Of two renames at once, the second comes while the first one's is answered."""
+    rename(testbed, "second", owner)
+    moved = Testbed.objects.select_related("owner").get(pk=testbed.pk)
+    rename(testbed, "third", owner)
+    json = {"Accept": "application/json"}
+    request = rf.get("/testbeds/olive/lab/labels/", headers=json)
+    request.user = owner
+
+    leading = FormerAddresses(lambda _: HttpResponse())
+    answer = leading.process_exception(request, Moved(moved))
+
+    assert answer is not None
+    assert answer.status_code == 200
+    assert b"tags" in answer.content

@@ -16,6 +16,7 @@ from testbed.pages.needs import coming_on, needs_of_up
 from testbed.reservations.changes import cancel, reserve
 from testbed.reservations.held import held_now
 from testbed.reservations.moments import in_words, period
+from testbed.reservations.placing import fits_into
 from testbed.reservations.wishes import Wish
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
@@ -88,6 +89,41 @@ def test_more_than_is_reserved_is_planned_as_usual(testbed, owner, reserved):
     reserved(owner, "host-b", vcpus=1)
 
     assert hosts_of(testbed) == {"main", "host-b"}
+
+
+def test_guest_that_fits_into_no_reservation_of_its_holder_is_planned_as_usual(
+    testbed, owner, reserved
+):
+    """Both reservations together are large enough, and one of them is not."""
+    text = YAML.replace("cpus: 1", "cpus: 2", 1)
+    testbed.project.yaml.write_text(text)
+    Host.objects.create(name="host-c", kind="simulated", cpus=8, memory_mib=16384)
+    reserved(owner, "host-b", vcpus=2)
+    reserved(owner, "host-c", vcpus=2)
+    fitting = {need.name: need.host for need in wanted_needs(testbed)}
+
+    text = YAML.replace("cpus: 1", "cpus: 3", 1)
+    testbed.project.yaml.write_text(text)
+    too_large = {need.host for need in wanted_needs(testbed)}
+
+    assert set(fitting.values()) == {"host-b", "host-c"}
+    assert "main" in too_large
+
+
+@pytest.mark.parametrize(
+    ("needs", "places", "fits"),
+    [
+        ([2], [1, 1], False),
+        ([1, 1], [1, 1], True),
+        ([1, 2], [2, 1], True),
+        ([1, 1, 2], [2, 1], False),
+        ([], [], True),
+    ],
+)
+def test_each_guest_needs_a_place_of_its_own(needs, places, fits):
+    taken = [[Taken(cpus, 0) for cpus in some] for some in (needs, places)]
+
+    assert fits_into(*taken) is fits
 
 
 @pytest.mark.parametrize("begin", [-9, 1])

@@ -9,8 +9,9 @@ from orchestration.plan.model import Command, Options
 from orchestration.state.diff.changes import HostNeed
 from orchestration.state.placement import Taken
 from testbed.models import Run, Testbed
+from testbed.pages.changes import rooms
 from testbed.runs.creation import create_run
-from testbed.testbeds.capacity import counted, rooms, taken_by_others
+from testbed.testbeds.capacity import counted, taken_by_others
 from tests.testbed.conftest import YAML
 from tests.testbed.preparing import prepare
 

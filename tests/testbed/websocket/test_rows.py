@@ -8,21 +8,24 @@ import json
 
 import pytest
 from asgiref.sync import sync_to_async
+from channels.auth import AuthMiddlewareStack
 from channels.layers import get_channel_layer
 from django.contrib.auth.models import User
 from django.db import OperationalError
 
 from testbed.access.roles import Role
 from testbed.access.sessions import SessionStore
-from testbed.asgi import websockets
+from testbed.asgi import addresses, websockets
 from testbed.models import ObservedGuest, Run, Share, Testbed
 from testbed.pages.listing import shown
 from testbed.pages.listing.rows import rows_of
 from testbed.runs import doorbell
 from testbed.runs.cancelling import request_cancel
 from testbed.websocket import board as board_module
+from testbed.websocket.backpressure import Gate
 from testbed.websocket.board import Beat, Board, Watcher
 from testbed.websocket.consumer import Pace
+from testbed.websocket.rows import rest_s
 from tests.testbed.websocket.browser_tab import Tab
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -357,3 +360,57 @@ async def test_board_looks_again_after_the_database_failed(testbed, monkeypatch)
     board.leave(watcher)
 
     assert len(failures) == 1
+
+
+@pytest.mark.parametrize(
+    ("spent_s", "rests_s"), [(0.0, 0.5), (0.01, 0.5), (0.1, 0.9), (60.0, 4.0)]
+)
+def test_page_that_sends_all_the_time_leaves_most_of_it_to_others(spent_s, rests_s):
+    assert rest_s(spent_s, Beat()) == pytest.approx(rests_s)
+
+
+async def test_second_frame_waits_for_the_beat(listing, owner, testbed):
+    slowly = websockets(Pace(), beat=Beat(least_s=600.0, all_s=600.0, check_s=600.0))
+    tab = await listing(owner, testbed, application=slowly)
+    await tab.until("rows")
+
+    await tab.send("show", rows={})
+
+    assert await tab.socket.receive_nothing(timeout=0.2)
+    assert len(tab.of("shown")) == 1
+    tab.socket.future.cancel()
+
+
+async def test_page_that_takes_nothing_is_answered_when_it_does(
+    listing, owner, testbed
+):
+    gate, serve = Gate(), AuthMiddlewareStack(addresses(Pace(), beat=OFTEN))
+    gate.pauseProducing()
+
+    async def application(scope, receive, send):
+        await serve({**scope, "gate": gate}, receive, send)
+
+    tab = await listing(owner, testbed, application=application)
+
+    assert await tab.socket.receive_nothing(timeout=0.2)
+    gate.resumeProducing()
+    await tab.until("shown", rows=1)
+    await tab.close()
+
+
+async def test_share_that_goes_while_another_comes_lets_the_page_load_its_rows(
+    listing, owner, member, testbed
+):
+    """Neither how many testbeds the user sees nor the newest of them changes."""
+    middle = await Testbed.objects.acreate(owner=owner, slug="middle", number=8)
+    newest = await Testbed.objects.acreate(owner=owner, slug="newest", number=9)
+    given = {"role": "viewer", "given_by": owner, "given_at": testbed.created_at}
+    for one in (testbed, newest):
+        await Share.objects.acreate(testbed=one, user=member, **given)
+    tab = await listing(member, testbed, newest)
+    await tab.until("shown", rows=2)
+
+    await Share.objects.filter(testbed=testbed).aupdate(testbed=middle)
+
+    await tab.until("stale")
+    await tab.close()

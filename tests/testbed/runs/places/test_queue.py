@@ -31,7 +31,7 @@ from testbed.runs.dispatch import accept
 from testbed.runs.outcome import finish_run
 from testbed.runs.places.queue import obstacle_for, start_waiting, turn_of
 from testbed.runs.sweeper import sweep_once
-from testbed.testbeds.capacity import counted
+from testbed.testbeds.capacity import Lab
 from testbed.testbeds.disk_space import held_by_each
 from tests.testbed.testbeds.planning.edits import edit
 
@@ -541,10 +541,11 @@ def together(do, things):
 
 
 def test_run_that_came_after_the_look_at_testbeds_breaks_no_page(full, make, owner):
-    found = [one for one in counted() if one.testbed == full.pk]
+    lab = Lab()
+    assert [one.testbed for one in lab.counted] == [full.pk]
     create_run(make("second"), owner, Command.UP)
 
-    assert obstacle_for(full, {}, found) == ""
+    assert obstacle_for(full, {}, lab) == ""
 
 
 def test_page_says_before_that_up_will_wait(full, make, owner, browser):
