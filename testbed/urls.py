@@ -46,7 +46,7 @@ from testbed.views.listing import testbeds as listing
 from testbed.views.notifications import choices, inbox
 from testbed.views.reservations import acts as reservation_acts
 from testbed.views.reservations import pages as reservations
-from testbed.views.sharing import expiry, groups, quotas, record, shares
+from testbed.views.sharing import expiry, groups, quotas, record, shares, tokens
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
@@ -255,6 +255,8 @@ urlpatterns = [
     path("groups/", groups.index, name="groups"),
     path("groups/<int:pk>/", groups.show, name="group"),
     path("ssh-keys/", keys.index, name="ssh-keys"),
+    path("tokens/", tokens.index, name="tokens"),
+    path("tokens/revoke/", tokens.revoke, name="token-revoke"),
     path("notifications/", inbox.index, name="notifications"),
     path("notifications/<int:pk>/", inbox.show, name="notification"),
     path("notifications/read/", inbox.read, name="notifications-read"),

@@ -105,4 +105,4 @@ def page_of(
 def _require(request: Request, act: Act, testbed: Testbed) -> None:
     request.may = permissions_of(request.user, testbed)
     if not request.may.allows(act):
-        raise NotAllowed(refusal(request.may.role, act, testbed), act, testbed)
+        raise NotAllowed(refusal(request.may, act, testbed), act, testbed)

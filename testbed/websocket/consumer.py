@@ -180,7 +180,7 @@ class RunConsumer(LeavingConsumer):
     async def _do(self, frame: Incoming) -> None:
         act = ACTS[type(frame)]
         if self._run is not None and not self._may.allows(act):
-            why = refusal(self._may.role, act, self._run.testbed)
+            why = refusal(self._may, act, self._run.testbed)
             await self._send(error_frame(why.sentence))
             return
         match frame:

@@ -208,6 +208,8 @@ notifications/new/                                              users           
 notifications/settings/                                         users              on
 notifications/webhook/                                          impossible         users-refused
 ssh-keys/remove/                                                impossible         users-nothing
+tokens/                                                         users              users-refused
+tokens/revoke/                                                  impossible         users-nothing
 admin/login/                                                    on                 on
 admin/                                                          staff              staff
 admin/logout/                                                   staff-405          on
