@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import cache_control
 from django_htmx.middleware import HtmxDetails
 
+from orchestration.plan.model import Command
 from testbed.access.addresses import Address, find, find_moved
 from testbed.access.permissions import (
     Act,
@@ -72,6 +73,14 @@ def run_for(request: Request, pk: int, act: Act) -> Run:
     found.testbed.seen_by(request.user)
     _require(request, act, found.testbed)
     return found
+
+
+def execution_for(request: Request, pk: int, act: Act = Act.SEE) -> Run:
+    """Return the run of a command for guests. Raises: Http404, NotAllowed."""
+    run = run_for(request, pk, act)
+    if run.command != Command.EXEC:
+        raise Http404("This run has no answers.")
+    return run
 
 
 def host_for(request: Request, name: str) -> Host:

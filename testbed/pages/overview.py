@@ -5,6 +5,8 @@
 
 from dataclasses import dataclass
 
+from django.db.models import Count
+
 from orchestration.errors import StateError
 from orchestration.plan.model import Command
 from orchestration.project.digests import with_files_now
@@ -102,6 +104,12 @@ def script_status(
     if exit_code:
         return "failed"
     return "done" if digest == script.sha256 else "changed"
+
+
+def guests_on_hosts() -> dict[str, int]:
+    """Return how many guests run on each host that has some, by its name."""
+    running = ObservedGuest.objects.filter(status__in=UP).order_by()
+    return dict(running.values_list("host").annotate(count=Count("id")))
 
 
 def condition_of(testbed: Testbed, last_run: Run | None) -> str:
