@@ -5,8 +5,9 @@ from django.contrib.auth.views import LogoutView, PasswordChangeView
 from django.urls import path, reverse_lazy
 from django.views.generic import RedirectView
 
-from testbed.api import schema
+from testbed.api import document, schema
 from testbed.api.metrics import metrics
+from testbed.api.v1 import api
 from testbed.views import (
     addresses,
     artefacts,
@@ -231,6 +232,8 @@ urlpatterns = [
     path("images/delete/", images.delete, name="images-delete"),
     path("snapshots/act/", lab_snapshots.act, name="lab-snapshots-act"),
     path("snapshots/refresh/", lab_snapshots.refresh, name="lab-snapshots-refresh"),
+    path("api/", document.operations, name="api"),
+    path("api/v1/", api.urls),
     path("metrics", metrics, name="metrics"),
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
     path("docs/yaml.md", schema.yaml_reference, name="yaml-reference"),
