@@ -47,6 +47,7 @@ from testbed.websocket.frames import (
     texts_of,
 )
 from testbed.websocket.leaving import LeavingConsumer
+from testbed.websocket.origin import token_of
 
 logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
@@ -274,8 +275,10 @@ class RunConsumer(LeavingConsumer):
         return not refusal
 
     async def _visitor(self) -> Visitor:
-        session = self.scope["session"].session_key
-        found: Visitor = await _in_thread(follower.visitor)(session, self._run_id)
+        session, token = self.scope["session"].session_key, token_of(self.scope)
+        found: Visitor = await _in_thread(follower.visitor)(
+            session, self._run_id, token
+        )
         self._user, self._run, self._may = found.user, found.run, found.may
         return found
 
