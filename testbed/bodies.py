@@ -21,9 +21,13 @@ from urllib.parse import unquote
 from channels.db import database_sync_to_async
 from daphne.http_protocol import WebRequest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.urls import Resolver404, resolve
 
+from orchestration.errors import TestbedError
 from testbed.access.sessions import user_of_session
+from testbed.access.tokens import TokenInvalid, token_in, user_of_token
+from testbed.api.problems import ADDRESS, CONTENT_TYPE, problem_answer
 from testbed.testbeds.uploads import MAX_BYTES
 
 MIB = 1024 * 1024
@@ -31,7 +35,7 @@ ANONYMOUS_BYTES = MIB
 SIGNED_IN_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 # Above the limit of an upload's files, so that the form can report it.
 UPLOAD_BYTES = MAX_BYTES + 6 * MIB
-UPLOADS = {"testbed-new", "testbed-upload"}
+UPLOADS = {"testbed-new", "testbed-upload", "file"}
 # The same address with the testbed's name or key alone, as programs write it.
 UPLOAD_BY_WORD = ("testbed-word-part", "files/")
 # A body may take a minute, and longer at this rate. Twisted ends silent connections.
@@ -100,18 +104,25 @@ class BoundedRequest(WebRequest):
     def _raise_limit(self, size: int) -> None:
         """Refuse the body, or receive nothing more until its session was looked up."""
         limit = _limit_for(self.channel._path)
-        cookie = self.received_cookies.get(settings.SESSION_COOKIE_NAME.encode())
-        if size > limit or not cookie:
+        cookie = self.received_cookies.get(settings.SESSION_COOKIE_NAME.encode(), b"")
+        header = self.requestHeaders.getRawHeaders(b"authorization", [b""])[0]
+        token = token_in(_text(header)) if self._is_api else None
+        if size > limit or not (token or cookie):
             self._refuse_size()
             return
         self._limit = limit
         self.channel._networkProducer.pauseProducing()
-        task = asyncio.get_running_loop().create_task(self._admit(cookie))
+        admission = self._admit(_text(cookie), token)
+        task = asyncio.get_running_loop().create_task(admission)
         self._admission = task  # the loop itself keeps no task alive
 
-    async def _admit(self, cookie: bytes) -> None:
-        find = database_sync_to_async(user_of_session)
-        user = await find(cookie.decode("ascii", "replace"))
+    @property
+    def _is_api(self) -> bool:
+        path: bytes = self.channel._path
+        return path.startswith(ADDRESS.encode())
+
+    async def _admit(self, cookie: str, token: str | None) -> None:
+        user = await database_sync_to_async(_sender_of)(cookie, token)
         if self.channel is None:  # the client left meanwhile
             return
         if user is None:
@@ -143,10 +154,12 @@ class BoundedRequest(WebRequest):
     def _refuse(self, status: HTTPStatus, words: str) -> None:
         self._is_refused = True
         self.requestHeaders.removeHeader(b"Expect")
-        body = f"{words}\n"
+        body, kind = f"{words}\n", "text/plain; charset=utf-8"
+        if self._is_api:
+            body, kind = _problem(status, words), CONTENT_TYPE
         head = (
             f"HTTP/1.1 {status} {status.phrase}",
-            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Type: {kind}",
             f"Content-Length: {len(body)}",
             "Connection: close",
         )
@@ -156,6 +169,27 @@ class BoundedRequest(WebRequest):
     def _hang_up(self) -> None:
         if self.channel is not None:
             self.channel.loseConnection()
+
+
+def _text(value: bytes) -> str:
+    return value.decode("ascii", "replace")
+
+
+def _sender_of(cookie: str, token: str | None) -> User | None:
+    """Return the user of a token or, without one, of a session."""
+    if token is None:
+        return user_of_session(cookie)
+    try:
+        return user_of_token(token)
+    except TokenInvalid:
+        return None
+
+
+def _problem(status: HTTPStatus, words: str) -> str:
+    """Return problem details: the first sentence, and the rest as the hint."""
+    sentence, _, hint = words.partition(". ")
+    problem = TestbedError(f"{sentence.rstrip('.')}.", hint=hint)
+    return problem_answer(problem, status).content.decode()
 
 
 def _limit_for(address: bytes) -> int:

@@ -94,6 +94,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "testbed.access.rates.tell_rate",
     "testbed.views.problems.explain_wrong_method",
     "testbed.views.addresses.FormerAddresses",
 ]
@@ -277,6 +278,12 @@ FIND_IDLE_EVERY_S = 300
 
 # Reservations that users make themselves (testbed/reservations/).
 RESERVATIONS = env_reservations("TESTBED_RESERVATION")
+
+# How long an API token lasts, and the longest that users may choose.
+TOKEN_MOST_DAYS = min(3650, env_int("TESTBED_TOKEN_MOST_DAYS", 365))
+TOKEN_DAYS = min(TOKEN_MOST_DAYS, env_int("TESTBED_TOKEN_DAYS", 90))
+# Requests that one API token may send in a minute.
+API_REQUESTS = env_int("TESTBED_API_REQUESTS", 600)
 
 # Without a server no mail is sent. "none" is for a server on this machine.
 EMAIL_HOST = env_str("TESTBED_SMTP_HOST")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from celery import shared_task
 
+from testbed.access.tokens import forget_old_tokens
+from testbed.api.keyed import forget_old_requests
 from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.expiry.sweeping import expire, find_idle
 from testbed.hosts.adding import check_new_host, send_checks_again
@@ -71,6 +73,8 @@ def keep_house_once() -> dict[str, int]:
         "old entries of the record removed": forget_old_entries,
         "users told of hosts": watch_hosts,
         "old notifications removed": forget_old_notifications,
+        "expired API tokens removed": forget_old_tokens,
+        "old answers of the API removed": forget_old_requests,
         "scheduled snapshots above their number": order_deletions,
         "records of old acts on snapshots removed": forget_old_orders,
         "samples folded into minutes": fold_samples,

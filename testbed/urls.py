@@ -5,8 +5,9 @@ from django.contrib.auth.views import LogoutView, PasswordChangeView
 from django.urls import path, reverse_lazy
 from django.views.generic import RedirectView
 
-from testbed.api import schema
+from testbed.api import document, schema
 from testbed.api.metrics import metrics
+from testbed.api.v1 import api
 from testbed.views import (
     addresses,
     artefacts,
@@ -46,7 +47,7 @@ from testbed.views.listing import testbeds as listing
 from testbed.views.notifications import choices, inbox
 from testbed.views.reservations import acts as reservation_acts
 from testbed.views.reservations import pages as reservations
-from testbed.views.sharing import expiry, groups, quotas, record, shares
+from testbed.views.sharing import expiry, groups, quotas, record, shares, tokens
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
@@ -231,6 +232,8 @@ urlpatterns = [
     path("images/delete/", images.delete, name="images-delete"),
     path("snapshots/act/", lab_snapshots.act, name="lab-snapshots-act"),
     path("snapshots/refresh/", lab_snapshots.refresh, name="lab-snapshots-refresh"),
+    path("api/", document.operations, name="api"),
+    path("api/v1/", api.urls),
     path("metrics", metrics, name="metrics"),
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
     path("docs/yaml.md", schema.yaml_reference, name="yaml-reference"),
@@ -255,6 +258,8 @@ urlpatterns = [
     path("groups/", groups.index, name="groups"),
     path("groups/<int:pk>/", groups.show, name="group"),
     path("ssh-keys/", keys.index, name="ssh-keys"),
+    path("tokens/", tokens.index, name="tokens"),
+    path("tokens/revoke/", tokens.revoke, name="token-revoke"),
     path("notifications/", inbox.index, name="notifications"),
     path("notifications/<int:pk>/", inbox.show, name="notification"),
     path("notifications/read/", inbox.read, name="notifications-read"),

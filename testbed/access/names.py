@@ -4,13 +4,25 @@ Two browsers that take one name at once meet a constraint of the database: one o
 told that the name is taken, as if it had come later.
 """
 
+import re
+
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from orchestration.errors import TestbedError
 from testbed.access.permissions import Act, record_act
 from testbed.models import Testbed
-from testbed.models.listing.names import free_name, move
+from testbed.models.listing.names import PARTS, free_name, move
+
+NAME_LENGTH = 40
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+NAME_WORDS = (
+    "Use lower-case letters, digits and hyphens; start and end with a letter or digit."
+)
+
+
+class BadName(TestbedError):
+    """No testbed may be named so."""
 
 
 class NameTaken(TestbedError):
@@ -22,6 +34,18 @@ def require_free(owner: User, name: str, *, but: Testbed | None = None) -> None:
     others = owner.testbeds.filter(name=name)
     if (others.exclude(pk=but.pk) if but else others).exists():
         raise _taken(owner, name, but)
+
+
+def require_name(owner: User, name: str, *, but: Testbed | None = None) -> None:
+    """Let an owner's testbed be named so. Raises: BadName, NameTaken."""
+    hint = "Choose another name."
+    if len(name) > NAME_LENGTH:
+        raise BadName(f"A name has at most {NAME_LENGTH} characters.", hint=hint)
+    if not NAME.fullmatch(name):
+        raise BadName(NAME_WORDS, hint=hint)
+    if name in PARTS:
+        raise BadName("This name is an address of the web itself.", hint=hint)
+    require_free(owner, name, but=but)
 
 
 def place(testbed: Testbed, owner: User, name: str) -> None:

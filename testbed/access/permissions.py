@@ -27,6 +27,7 @@ from testbed.access.record import (
     write_on_testbed,
 )
 from testbed.access.roles import Role, role_of
+from testbed.access.scopes import Scope, Scopes, in_order, scopes_of
 from testbed.models import Run, Testbed
 
 
@@ -119,8 +120,20 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.ADMINISTER,
     ),
 }
+# The acts of each scope of an API token, which may no more than its user besides. Each
+# act is in one scope, and every token has READ.
+SCOPES: Mapping[Scope, tuple[Act, ...]] = {
+    Scope.READ: (Act.SEE, Act.WATCH_CONSOLE),
+    Scope.RUN: TABLE[Role.OPERATOR],
+    Scope.EDIT: (Act.COPY, *TABLE[Role.EDITOR]),
+    Scope.MANAGE: TABLE[Role.OWNER],
+    Scope.ADMIN: TABLE[Role.ADMIN],
+}
 REFUSED_AGAIN_AFTER = timedelta(minutes=10)
 LEAST: Mapping[Act, Role] = {act: role for role, acts in TABLE.items() for act in acts}
+SCOPE_OF: Mapping[Act, Scope] = {
+    act: scope for scope, acts in SCOPES.items() for act in acts
+}
 
 
 class NotAllowed(PermissionDenied):
@@ -141,9 +154,13 @@ class NotAllowed(PermissionDenied):
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """The acts that a role allows; templates ask `may.edit`, with an act's name."""
+    """The acts that a role allows; templates ask `may.edit`, with an act's name.
+
+    `scopes` are those of the API token by which the user asks, if there is one.
+    """
 
     role: Role | None = None
+    scopes: Scopes | None = None
 
     def __getitem__(self, name: str) -> bool:
         """Return whether it allows the act of this name. Raises: KeyError."""
@@ -152,7 +169,7 @@ class Permissions:
     def allows(self, act: Act) -> bool:
         """Return whether it allows an act."""
         least = LEAST.get(act)
-        if self.role is None or least is None:
+        if self.role is None or least is None or not is_in_scope(act, self.scopes):
             return False
         return self.role.rank >= least.rank
 
@@ -194,7 +211,12 @@ def ways_for(user: User, testbed: Testbed) -> list[GuestUp]:
 
 def permissions_of(user: User, testbed: Testbed) -> Permissions:
     """Return what a user may do to a testbed now."""
-    return Permissions(role_of(user, testbed))
+    return Permissions(role_of(user, testbed), scopes_of(user))
+
+
+def is_in_scope(act: Act, scopes: Scopes | None) -> bool:
+    """Return whether scopes allow an act; without a token there are none to ask."""
+    return scopes is None or SCOPE_OF.get(act) in scopes
 
 
 def may(user: User, act: Act, testbed: Testbed) -> bool:
@@ -204,13 +226,23 @@ def may(user: User, act: Act, testbed: Testbed) -> bool:
 
 def require(user: User, act: Act, testbed: Testbed) -> None:
     """Let a user do this. Raises: NotAllowed."""
-    role = role_of(user, testbed)
-    if not Permissions(role).allows(act):
-        raise NotAllowed(refusal(role, act, testbed), act, testbed)
+    allowed = permissions_of(user, testbed)
+    if not allowed.allows(act):
+        raise NotAllowed(refusal(allowed, act, testbed), act, testbed)
 
 
-def refusal(role: Role | None, act: Act, testbed: Testbed) -> TestbedError:
-    """Say why a role may not do this, which one may, and who can give it."""
+def require_scope(user: User, act: Act) -> None:
+    """Let a user do what is on no testbed, by a token of this scope. Raises: NotAllowed."""
+    scopes = scopes_of(user)
+    if not is_in_scope(act, scopes):
+        raise NotAllowed(_refusal_of_token(scopes or frozenset(), act), act)
+
+
+def refusal(allowed: Permissions, act: Act, testbed: Testbed) -> TestbedError:
+    """Say why a user may not do this, and who can give the role or scope for it."""
+    role, scopes = allowed.role, allowed.scopes
+    if scopes is not None and Permissions(role).allows(act):
+        return _refusal_of_token(scopes, act)
     least, owner = LEAST.get(act, Role.ADMIN), testbed.owner
     hint = f"That needs the role {least}, which {owner} or a lab admin can give you."
     if least is Role.OWNER:
@@ -222,6 +254,16 @@ def refusal(role: Role | None, act: Act, testbed: Testbed) -> TestbedError:
     return TestbedError(message, hint=hint)
 
 
+def _refusal_of_token(scopes: Scopes, act: Act) -> TestbedError:
+    """Say that a token's scopes do not allow an act, and which one does."""
+    has = ", ".join(in_order(scopes))
+    return TestbedError(
+        f"With the scopes {has} this API token may not {act}.",
+        hint=f"Make a token with the scope {SCOPE_OF[act]} under API tokens, in the "
+        "menu under your name.",
+    )
+
+
 def require_admin(user: User) -> None:
     """Let lab admins administer the lab. Raises: NotAllowed."""
     if not (user.is_active and user.is_superuser):
@@ -229,6 +271,13 @@ def require_admin(user: User) -> None:
             "This page is for lab admins.", hint="Ask a lab admin to do it."
         )
         raise NotAllowed(problem)
+    require_scope(user, Act.ADMINISTER)
+
+
+def is_admin(user: User) -> bool:
+    """Return whether a user may administer the lab now."""
+    is_one = user.is_active and user.is_superuser
+    return is_one and is_in_scope(Act.ADMINISTER, scopes_of(user))
 
 
 def acted_as(user: User, testbed: Testbed) -> str:

@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import cache_control
 from django_htmx.middleware import HtmxDetails
 
+from orchestration.plan.model import Command
 from testbed.access.addresses import Address, find, find_moved
 from testbed.access.permissions import (
     Act,
@@ -74,6 +75,14 @@ def run_for(request: Request, pk: int, act: Act) -> Run:
     return found
 
 
+def execution_for(request: Request, pk: int, act: Act = Act.SEE) -> Run:
+    """Return the run of a command for guests. Raises: Http404, NotAllowed."""
+    run = run_for(request, pk, act)
+    if run.command != Command.EXEC:
+        raise Http404("This run has no answers.")
+    return run
+
+
 def host_for(request: Request, name: str) -> Host:
     """Return the host, which every user may see. Raises: Http404 without one."""
     return get_object_or_404(Host, name=name)
@@ -105,4 +114,4 @@ def page_of(
 def _require(request: Request, act: Act, testbed: Testbed) -> None:
     request.may = permissions_of(request.user, testbed)
     if not request.may.allows(act):
-        raise NotAllowed(refusal(request.may.role, act, testbed), act, testbed)
+        raise NotAllowed(refusal(request.may, act, testbed), act, testbed)

@@ -6,7 +6,7 @@ from json import dumps
 from orchestration.errors import SpecError, TestbedError
 from orchestration.plan.lifecycle import Plan
 from orchestration.state.model import HostKind
-from testbed.models import Host, Run
+from testbed.models import Host, Run, TrashItem
 
 
 def instructions_of(run: Run) -> list[dict[str, object]]:
@@ -60,3 +60,17 @@ def problem_json(problem: TestbedError) -> dict[str, object]:
     if isinstance(problem, SpecError):
         shape["findings"] = [asdict(finding) for finding in problem.findings]
     return shape
+
+
+def trash_json(item: TrashItem) -> dict[str, object]:
+    """Return a thing of the trash."""
+    return {
+        "id": item.pk,
+        "testbed": item.slug,
+        "path": item.path,
+        "owner": item.owner.get_username(),
+        "bytes": item.size_bytes,
+        "deleted_by": str(item.deleted_by or ""),
+        "deleted_at": item.deleted_at,
+        "until": item.until,
+    }

@@ -24,7 +24,9 @@ from testbed.models.notifications.notifications import (
 from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry
+from testbed.models.record.keyed_requests import KeyedRequest
 from testbed.models.record.logins import LoginCount
+from testbed.models.record.tokens import ApiToken
 from testbed.models.reservations.rows import Reservation
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
@@ -37,6 +39,7 @@ from testbed.models.trash import TrashItem
 
 __all__ = [
     "Allowance",
+    "ApiToken",
     "Batch",
     "Cleanup",
     "CleanupItem",
@@ -58,6 +61,7 @@ __all__ = [
     "JumpReach",
     "KeyCount",
     "KeyProblem",
+    "KeyedRequest",
     "LabSnapshot",
     "LoginCount",
     "MissingPart",

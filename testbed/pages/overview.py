@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Q, Subquery
+from django.db.models import Count, Q, Subquery
 
 from orchestration.errors import StateError
 from orchestration.plan.model import Command
@@ -104,6 +104,12 @@ def script_status(
     if exit_code:
         return "failed"
     return "done" if digest == script.sha256 else "changed"
+
+
+def guests_on_hosts() -> dict[str, int]:
+    """Return how many guests run on each host that has some, by its name."""
+    running = ObservedGuest.objects.filter(status__in=UP).order_by()
+    return dict(running.values_list("host").annotate(count=Count("id")))
 
 
 def condition_of(testbed: Testbed, last_run: Run | None) -> str:

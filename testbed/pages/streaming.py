@@ -1,16 +1,28 @@
 """Answers of the web that are sent while they are made, piece by piece.
 
-An archive of many files, or the JSON of many answers, never is in memory as a whole.
+An archive of many files, or the JSON of many answers, never is in memory as a whole. The
+open downloads of each user are counted, in the one process that serves all users: each
+keeps a file and a place to send from. Django closes an answer when it was sent or its
+client is gone.
 """
 
 import zipfile
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
+from weakref import WeakSet
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from testbed.access.limits import LimitReached
 
 PIECE_BYTES = 64 * 1024
 FIRST_DATE = (2000, 1, 1, 0, 0, 0)
 File = tuple[str, Iterable[bytes]]
+MOST_DOWNLOADS = 16
+_sent: defaultdict[int, "WeakSet[StreamingHttpResponse]"] = defaultdict(WeakSet)
 
 
 class _Sink:
@@ -73,3 +85,23 @@ async def while_made(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 def _next(pieces: Iterator[bytes]) -> bytes:
     return next(pieces, b"")
+
+
+class TooManyDownloads(LimitReached):
+    """A user has as many open downloads as are sent at once."""
+
+
+def require_one_more(user: User) -> None:
+    """Let a user have one more download. Raises: TooManyDownloads."""
+    count = sum(not other.closed for other in _sent[user.pk])
+    if count >= MOST_DOWNLOADS:
+        raise TooManyDownloads(
+            f"You have {count} open downloads; no more are sent at once.",
+            hint="Wait until one is over, or stop one.",
+        )
+
+
+def note(user: User, answer: HttpResponseBase) -> None:
+    """Count an answer until it is closed."""
+    if isinstance(answer, StreamingHttpResponse):
+        _sent[user.pk].add(answer)

@@ -71,6 +71,20 @@ def save_text(testbed: Testbed, path: str, typed: str, *, seen: str) -> None:
         update_files(testbed, {path: put_back(typed, before)})
 
 
+def save_bytes(testbed: Testbed, path: str, content: bytes, *, seen: str | None) -> str:
+    """Save a file when `seen` is the digest of the present one; return the new digest.
+
+    "" is the digest of no file; None replaces whatever is there. Raises: EditConflict,
+    PathOutside, UploadRefused, LimitReached.
+    """
+    with files_locked(testbed):
+        now = open_file(testbed, path)
+        if now.digest != seen and (seen is not None or now.is_new):
+            raise EditConflict(now)
+        update_files(testbed, {path: content})
+    return sha256(content).hexdigest()
+
+
 def put_yaml_back(testbed: Testbed, found: GroupRecord) -> str:
     """Make a group's YAML the present one; return the path of the one before.
 

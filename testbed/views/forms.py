@@ -18,9 +18,15 @@ from pydantic import BaseModel, ValidationError
 
 from orchestration.errors import ExecutionRefused, Finding, TestbedError
 from orchestration.project.folder import YAML_NAME
-from testbed.access.names import NameTaken, require_free
+from testbed.access.names import (
+    NAME,
+    NAME_LENGTH,
+    NAME_WORDS,
+    BadName,
+    NameTaken,
+    require_name,
+)
 from testbed.models import Testbed
-from testbed.models.listing.names import PARTS
 from testbed.testbeds.archive_reader import is_clutter
 from testbed.testbeds.findings import findings_of_upload
 from testbed.testbeds.uploads import (
@@ -36,11 +42,7 @@ if TYPE_CHECKING:  # takes a type argument in its stubs only
     Upload = UploadedFile[bytes]
 else:
     Upload = UploadedFile
-NAME_RULE = RegexValidator(
-    r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z",
-    "Use lower-case letters, digits and hyphens; start and end with a letter or digit.",
-)
-NAME_LENGTH = 40
+NAME_RULE = RegexValidator(rf"^{NAME.pattern}\Z", NAME_WORDS)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -110,10 +112,10 @@ class NameForm(forms.Form):
     def clean_slug(self) -> str:
         """Refuse a name that another testbed of the same account has."""
         slug = str(self.cleaned_data["slug"])
-        if slug in PARTS:
-            raise forms.ValidationError("This name is an address of the web itself.")
         try:
-            require_free(self.user, slug, but=self._but)
+            require_name(self.user, slug, but=self._but)
+        except BadName as exc:
+            raise forms.ValidationError(exc.message) from exc
         except NameTaken as exc:
             raise forms.ValidationError(exc.sentence) from exc
         return slug

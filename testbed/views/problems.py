@@ -14,10 +14,11 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from orchestration.errors import SpecError, TestbedBusy, TestbedError
+from orchestration.errors import SpecError, TestbedError
 from testbed.access.permissions import NotAllowed, record_refusal
+from testbed.api.problems import is_api, problem_answer
+from testbed.api.problems import status_of as status_of
 from testbed.api.shapes import problem_json
-from testbed.models import Protected
 from testbed.testbeds.uploads import MAX_FILES
 
 JSON = "application/json"
@@ -27,15 +28,6 @@ Respond = Callable[[HttpRequest], HttpResponse]
 def wants_json(request: HttpRequest) -> bool:
     """Return whether a program asks: it sends JSON or wants it, browsers do not."""
     return request.content_type == JSON or JSON in request.headers.get("Accept", "")
-
-
-def status_of(problem: TestbedError) -> int:
-    """Return the status of a refusal: another run is on, protected, not possible."""
-    if isinstance(problem, TestbedBusy):
-        return HTTPStatus.CONFLICT
-    if isinstance(problem, Protected):
-        return HTTPStatus.LOCKED
-    return HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 def problem_page(
@@ -50,6 +42,8 @@ def problem_page(
 
     Findings of a YAML lead to the `editor`, whose address is given.
     """
+    if is_api(request):
+        return problem_answer(problem, status)
     if wants_json(request):
         return JsonResponse(problem_json(problem), status=status)
     findings = problem.findings if isinstance(problem, SpecError) else ()
@@ -96,10 +90,12 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def failed(request: HttpRequest) -> HttpResponse:
     """Show 500 without touching the database, which may be what failed."""
+    problem = TestbedError(
+        "The server failed.", hint="Try again; its log has the reason."
+    )
+    if is_api(request):
+        return problem_answer(problem, HTTPStatus.INTERNAL_SERVER_ERROR)
     if wants_json(request):
-        problem = TestbedError(
-            "The server failed.", hint="Try again; its log has the reason."
-        )
         return JsonResponse(problem_json(problem), status=500)
     text = render_to_string("500.html", {"home": reverse("testbeds")})
     return HttpResponse(text, status=500)
@@ -110,7 +106,9 @@ def explain_wrong_method(respond: Respond) -> Respond:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         answer = respond(request)
-        if answer.status_code != HTTPStatus.METHOD_NOT_ALLOWED or answer.content:
+        if answer.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return answer
+        if answer.content and not is_api(request):
             return answer
         allowed = answer.headers["Allow"]
         title = f"{request.method} is not possible at this address"

@@ -14,10 +14,10 @@ from django.views.decorators.http import (
 
 from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
-from orchestration.plan.lifecycle import LIFECYCLE, Plan
+from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, act_of_command, record_act, require
+from testbed.access.permissions import Act, act_of_command, require
 from testbed.access.visibility import (
     Request,
     not_stored,
@@ -31,10 +31,11 @@ from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
 from testbed.pages.waiting import unclaimed_run
 from testbed.runs.cancelling import request_cancel
-from testbed.runs.creation import ENDS_TOOLS, PlanJson, create_run
+from testbed.runs.creation import ENDS_TOOLS, PlanJson
 from testbed.runs.event_rows import clean
 from testbed.runs.places.queue import turn_of
 from testbed.runs.places.tools import tools_of
+from testbed.runs.starting import NoSuchCommand, command_named, start_command
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.views.erasing.question import Question, confirm_of, not_confirmed
 from testbed.views.erasing.testbeds import clear_question, kept_fields
@@ -131,17 +132,15 @@ def cancel(request: Request, pk: int) -> HttpResponse:
 
 def _start(request: Request, address: Address) -> HttpResponse:
     testbed = testbed_for(request, address, Act.UP)
-    command = next((c for c in LIFECYCLE if c == request.POST.get("command")), None)
-    if command is None:
-        problem = TestbedError(
-            "There is no such command.", hint=f"Use one of {', '.join(LIFECYCLE)}."
-        )
-        return _refused(request, testbed, problem, status=400)
+    try:
+        command = command_named(request.POST.get("command", ""))
+    except NoSuchCommand as exc:
+        return _refused(request, testbed, exc, status=400)
     require(request.user, act_of_command(command), testbed)
     try:
         if question := _tools_question(request, testbed, command):
             return question
-        run = create_run(
+        run = start_command(
             testbed,
             request.user,
             command,
@@ -153,8 +152,6 @@ def _start(request: Request, address: Address) -> HttpResponse:
         return not_confirmed(request, exc, _question(request, testbed, command, exc))
     except TestbedError as exc:
         return _refused(request, testbed, exc, status=status_of(exc))
-    act = act_of_command(command)
-    record_act(request.user, act, testbed, f"{run.name}{_said(run)}", run=run)
     if wants_json(request):
         answer = {"run": run.pk, "instructions": instructions_of(run)}
         return JsonResponse(answer | {"status": run.status})
@@ -206,13 +203,6 @@ def _refused(
     if wants_json(request):
         return JsonResponse(problem_json(problem), status=status)
     return show_testbed(request, testbed, problem, status)
-
-
-def _said(run: Run) -> str:
-    """Return the options of a run that change what it does, in words."""
-    words = {"provision": "recreate disks", "rerun_scripts": "run scripts again"}
-    chosen = [text for name, text in words.items() if run.options.get(name)]
-    return f" ({', '.join(chosen)})" if chosen else ""
 
 
 def _options(request: Request) -> Options:

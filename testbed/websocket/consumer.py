@@ -44,6 +44,7 @@ from testbed.websocket.frames import (
     texts_of,
 )
 from testbed.websocket.leaving import NOT_UNDERSTOOD, LeavingConsumer
+from testbed.websocket.origin import token_of
 
 _in_thread = database_sync_to_async
 
@@ -161,7 +162,7 @@ class RunConsumer(LeavingConsumer):
     async def _do(self, frame: Incoming) -> None:
         act = ACTS[type(frame)]
         if self._run is not None and not self._may.allows(act):
-            why = refusal(self._may.role, act, self._run.testbed)
+            why = refusal(self._may, act, self._run.testbed)
             await self._send(error_frame(why.sentence))
             return
         match frame:
@@ -249,7 +250,9 @@ class RunConsumer(LeavingConsumer):
         return not found.refusal
 
     async def _visitor(self) -> Visitor:
-        session = self.scope["session"].session_key
-        found: Visitor = await _in_thread(follower.visitor)(session, self._run_id)
+        session, token = self.scope["session"].session_key, token_of(self.scope)
+        found: Visitor = await _in_thread(follower.visitor)(
+            session, self._run_id, token
+        )
         self._user, self._run, self._may = found.user, found.run, found.may
         return found

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from orchestration.plan.model import Command
 from testbed.access.permissions import Permissions, permissions_of
 from testbed.access.sessions import user_of_session
+from testbed.access.tokens import TokenInvalid, user_of_token
 from testbed.models import Event, Run
 from testbed.pages.logs import LogFilter, lines_of, newest
 from testbed.websocket.fragments import header_of, html_of
@@ -75,9 +76,12 @@ class _Found:
     skipped_to: int = 0
 
 
-def visitor(session_key: str | None, run_id: int) -> Visitor:
-    """Look up the session's current user, and whether the user may see the run."""
-    user = user_of_session(session_key)
+def visitor(session_key: str | None, run_id: int, token: str | None = None) -> Visitor:
+    """Look up the current user, and whether the user may see the run.
+
+    The user is the token's or, without one, the session's.
+    """
+    user = user_of_session(session_key) if token is None else _user_of(token)
     if user is None:
         return Visitor(None, NOT_SIGNED_IN)
     visible = Run.objects.all().visible_to(user).select_related("testbed__owner")
@@ -85,6 +89,13 @@ def visitor(session_key: str | None, run_id: int) -> Visitor:
     if run is None:
         return Visitor(user, NO_SUCH_RUN)
     return Visitor(user, may=permissions_of(user, run.testbed), run=run)
+
+
+def _user_of(token: str) -> User | None:
+    try:
+        return user_of_token(token)
+    except TokenInvalid:
+        return None
 
 
 def last_seq(run_id: int) -> int:

@@ -1,7 +1,8 @@
-"""Lets in websockets of this site's own pages only, as Django does with forms.
+"""Lets in websockets of this site's own pages, as Django does with forms, and programs.
 
 Scheme, host and port of the Origin are compared with those of the request, or with
-CSRF_TRUSTED_ORIGINS where a proxy changes them. Command line clients send it, too.
+CSRF_TRUSTED_ORIGINS where a proxy changes them. Command line clients send it, too. A
+program with an API token needs none: no browser sends that header for a page.
 """
 
 from channels.security.websocket import WebsocketDenier
@@ -9,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 
+from testbed.access.tokens import token_in
 from testbed.websocket.backpressure import Application, Message, Receive, Send
 
 
@@ -20,8 +22,17 @@ class OwnOrigin:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass the connection on, or deny it (HTTP 403)."""
-        serve = self._application if is_own(scope) else WebsocketDenier()
+        is_let_in = token_of(scope) is not None or is_own(scope)
+        serve = self._application if is_let_in else WebsocketDenier()
         await serve(scope, receive, send)
+
+
+def token_of(scope: Message) -> str | None:
+    """Return the API token of a websocket's handshake; None without one."""
+    for name, value in scope["headers"]:
+        if name.lower() == b"authorization":
+            return token_in(value.decode("latin1"))
+    return None
 
 
 def is_own(scope: Message) -> bool:

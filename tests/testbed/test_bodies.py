@@ -1,6 +1,7 @@
 """Large bodies are refused before they are received, and Twisted parses none."""
 
 import asyncio
+import json
 import os
 import re
 import socket
@@ -19,6 +20,7 @@ from twisted.internet.testing import StringTransport
 from twisted.web import http
 
 from testbed import bodies
+from testbed.access.tokens import make_token
 from testbed.bodies import BoundedRequest
 from tests.live.stack import CHECKOUT, free_port
 
@@ -192,6 +194,50 @@ class TestSession:
 
         channel.head("/testbeds/new/", cookie, f"Content-Length: {2 * MIB}")
         await until(lambda: channel.answer)
+
+        assert channel.answer.startswith("HTTP/1.1 413 ")
+
+    async def test_token_of_the_scope_sends_a_file_to_the_api(self, channel, owner):
+        _, token = await sync_to_async(make_token)(owner, "ci", ["edit"], 7)
+        size = 3 * MIB
+
+        path = "/api/v1/testbeds/olive/lab/files/a/b.img"
+        header = f"Authorization: Bearer {token}"
+        channel.head(path, header, f"Content-Length: {size}")
+        await until(lambda: channel.transport.producerState == "producing")
+        channel.dataReceived(bytes(size))
+
+        assert channel.kept == ({}, bytes(size))
+
+    @pytest.mark.parametrize(
+        ("path", "size", "is_known"),
+        [
+            ("/api/v1/testbeds", 100 * MIB, True),
+            ("/api/v1/testbeds/olive/lab/files/a", 100 * MIB, True),
+            ("/api/v1/testbeds/olive/lab/files/a", 2 * MIB, False),
+            ("/api/v1/testbeds/olive/lab/files/a", 2 * MIB, None),
+        ],
+    )
+    async def test_large_body_to_the_api_is_refused_with_a_problem(
+        self, channel, owner, path, size, is_known
+    ):
+        _, token = await sync_to_async(make_token)(owner, "ci", ["edit"], 7)
+        text = token if is_known else "tb_nothing"
+        header = "Accept: */*" if is_known is None else f"Authorization: Bearer {text}"
+
+        channel.head(path, header, f"Content-Length: {size}")
+        await until(lambda: channel.answer)
+
+        head, _, body = channel.answer.partition("\r\n\r\n")
+        assert head.startswith("HTTP/1.1 413 ")
+        assert "application/problem+json" in head
+        assert json.loads(body)["hint"] == "Sign in, or send less."
+
+    async def test_token_opens_no_page_for_a_large_body(self, channel, owner):
+        _, token = await sync_to_async(make_token)(owner, "ci", ["edit"], 7)
+
+        header = f"Authorization: Bearer {token}"
+        channel.head("/testbeds/new/", header, f"Content-Length: {2 * MIB}")
 
         assert channel.answer.startswith("HTTP/1.1 413 ")
 

@@ -20,6 +20,7 @@ SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
 GROUPS, SSH_KEYS, ADMIN_PAGES = "groups", "ssh_keys", "admin_pages"
 ORPHANS, IMAGES, HOSTS = "orphans", "images", "hosts"
 NOTIFICATIONS = "notifications"
+TOKENS = "tokens"
 RESERVATIONS = "reservations"
 RUN_END = "run_end"
 OTHER_ACTS = {
@@ -32,6 +33,7 @@ OTHER_ACTS = {
     IMAGES: "delete and share images",
     HOSTS: "add and change hosts",
     NOTIFICATIONS: "choose notifications",
+    TOKENS: "make and revoke API tokens",
     RESERVATIONS: "reserve hosts",
 }
 

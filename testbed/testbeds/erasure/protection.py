@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from orchestration.errors import StateError
+from testbed.access.permissions import Act, record_act
 from testbed.models import Protection, Run, Testbed
 from testbed.models.runs import require_no_run
 
@@ -28,6 +29,21 @@ def protect(testbed: Testbed, user: User, guest: str = "") -> None:
 def lift(testbed: Testbed, guest: str = "") -> bool:
     """Lift a protection; return whether there was one."""
     return bool(testbed.protections.filter(guest=guest).delete()[0])
+
+
+def change_protection(
+    testbed: Testbed, user: User, guest: str, *, is_lifted: bool
+) -> str:
+    """Set or lift a protection and record it; return it in words. Raises: as `protect`."""
+    thing = f"guest {guest}" if guest else f"testbed {testbed}"
+    if is_lifted:
+        lift(testbed, guest)
+        words = f"{thing} is not protected any more"
+    else:
+        protect(testbed, user, guest)
+        words = f"{thing} is protected: nothing that erases its data is accepted"
+    record_act(user, Act.PROTECT, testbed, words)
+    return words
 
 
 def protections_of(testbed: Testbed) -> dict[str, Protection]:

@@ -8,11 +8,13 @@ testbed, and replaces nothing that is there by then.
 from contextlib import ExitStack, suppress
 from pathlib import PurePosixPath
 
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from orchestration.errors import StateError
 from testbed.access.limits import require_files
 from testbed.access.names import NameTaken
+from testbed.access.permissions import Act, record_act, require, require_scope
 from testbed.models import SavedCommand, Testbed, TrashItem
 from testbed.models.listing.names import free_name
 from testbed.testbeds.editing import require_new
@@ -22,6 +24,34 @@ from testbed.testbeds.stored_files import count_again, files_bytes, files_bytes_
 from testbed.testbeds.trash.folders import mark, take_back, testbeds_held, unmark
 
 NAMES_TRIED = 20
+
+
+def bring_back(item: TrashItem, user: User) -> tuple[Testbed, str]:
+    """Bring a thing back that a user sees, and record it.
+
+    Returns its testbed and a sentence. Raises: as the functions below; NotAllowed.
+    """
+    if not item.path:
+        require_scope(user, Act.RESTORE)
+        testbed = restore_testbed(item)
+        is_same = testbed.name == item.slug
+        other = "" if is_same else f" as {testbed.name}: its name was taken"
+        words = f"{item.slug} is back{other}. Up makes its guests anew."
+        record_act(user, Act.RESTORE, testbed, words)
+        return testbed, words
+    testbeds = Testbed.objects.all().visible_to(user).select_related("owner")
+    found = testbeds.filter(pk=item.origin).first()
+    if found is None:
+        raise StateError(
+            f"The testbed {item.slug} of this file is gone, or another user's.",
+            hint="Restore the testbed first, if it is in the trash.",
+        )
+    require(user, Act.EDIT, found)
+    path = restore_file(item, found)
+    other = "" if path == item.path else f" as {path}: its name was taken"
+    words = f"{item.path} is back{other}."
+    record_act(user, Act.EDIT, found, words)
+    return found, words
 
 
 def restore_testbed(item: TrashItem) -> Testbed:

@@ -9,11 +9,11 @@ from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import Testbed
 from testbed.runs.event_rows import clean
-from testbed.testbeds.erasure.protection import lift, protect, protections_of
+from testbed.testbeds.erasure.protection import change_protection, protections_of
 from testbed.views.problems import problem_page, status_of, wants_json
 
 
@@ -39,16 +39,10 @@ def change(request: Request, address: Address) -> HttpResponse:
 
 def _change(request: Request, testbed: Testbed, guest: str) -> None:
     """Set or lift one. Raises: TestbedBusy, StateError."""
-    thing = f"guest {guest}" if guest else f"testbed {testbed}"
-    if "lift" in request.POST:
-        lift(testbed, guest)
-        done = "is not protected any more"
-    else:
-        protect(testbed, request.user, guest)
-        done = "is protected: nothing that erases its data is accepted"
-    record_act(request.user, Act.PROTECT, testbed, f"{thing} {done}")
+    is_lifted = "lift" in request.POST
+    words = change_protection(testbed, request.user, guest, is_lifted=is_lifted)
     if not wants_json(request):
-        messages.success(request, f"{thing[0].upper()}{thing[1:]} {done}.")
+        messages.success(request, f"{words[0].upper()}{words[1:]}.")
 
 
 def _shapes(testbed: Testbed) -> list[dict[str, object]]:

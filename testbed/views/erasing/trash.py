@@ -12,14 +12,14 @@ from django.views.decorators.http import (
 )
 
 from orchestration.amounts import count_of
-from orchestration.errors import StateError, TestbedError
-from testbed.access.permissions import Act, record_act, require
+from orchestration.errors import TestbedError
 from testbed.access.visibility import Request, page_of
-from testbed.models import Testbed, TrashItem
+from testbed.api.shapes import trash_json
+from testbed.models import TrashItem
 from testbed.models.trash import TrashQuerySet
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.trash.items import erased_from_trash, remove_items
-from testbed.testbeds.trash.restoring import restore_file, restore_testbed
+from testbed.testbeds.trash.restoring import bring_back
 from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
 from testbed.views.problems import problem_page, status_of, wants_json
 
@@ -30,7 +30,7 @@ def index(request: Request) -> HttpResponse:
     """List what the user may bring back; a lab admin sees all users' things."""
     items = _visible(request).select_related("owner", "deleted_by")
     if wants_json(request):
-        return JsonResponse({"items": [_shape(item) for item in items]})
+        return JsonResponse({"items": [trash_json(item) for item in items]})
     own = TrashItem.objects.filter(owner=request.user)
     context = {
         "page": page_of(request, items),
@@ -46,12 +46,10 @@ def restore(request: Request, pk: int) -> HttpResponse:
     """Bring one thing back."""
     item = get_object_or_404(_visible(request), pk=pk)
     try:
-        testbed, words = _restored(request, item)
+        testbed, words = bring_back(item, request.user)
     except TestbedError as exc:
         back = reverse("trash")
         return problem_page(request, exc, status=status_of(exc), back=back)
-    act = Act.EDIT if item.path else Act.RESTORE
-    record_act(request.user, act, testbed, words)
     if wants_json(request):
         return JsonResponse({"restored": words, "testbed": testbed.full_name})
     messages.success(request, words)
@@ -95,29 +93,6 @@ def _visible(request: Request) -> TrashQuerySet:
     return TrashItem.objects.all().visible_to(request.user)
 
 
-def _restored(request: Request, item: TrashItem) -> tuple[Testbed, str]:
-    """Bring a thing back; return its testbed and a sentence. Raises: TestbedError."""
-    if not item.path:
-        testbed = restore_testbed(item)
-        other = (
-            ""
-            if testbed.name == item.slug
-            else f" as {testbed.name}: its name was taken"
-        )
-        return testbed, f"{item.slug} is back{other}. Up makes its guests anew."
-    testbeds = Testbed.objects.all().visible_to(request.user)
-    found = testbeds.select_related("owner").filter(pk=item.origin).first()
-    if found is None:
-        raise StateError(
-            f"The testbed {item.slug} of this file is gone, or another user's.",
-            hint="Restore the testbed first, if it is in the trash.",
-        )
-    require(request.user, Act.EDIT, found)
-    path = restore_file(item, found)
-    other = "" if path == item.path else f" as {path}: its name was taken"
-    return found, f"{item.path} is back{other}."
-
-
 def _removed(
     request: Request, items: TrashQuerySet, question: Question
 ) -> HttpResponse:
@@ -131,16 +106,3 @@ def _removed(
         return JsonResponse({"removed": count})
     messages.success(request, f"{count_of(count, 'thing')} removed for good.")
     return redirect("trash")
-
-
-def _shape(item: TrashItem) -> dict[str, object]:
-    return {
-        "id": item.pk,
-        "testbed": item.slug,
-        "path": item.path,
-        "owner": item.owner.get_username(),
-        "bytes": item.size_bytes,
-        "deleted_by": str(item.deleted_by or ""),
-        "deleted_at": item.deleted_at,
-        "until": item.until,
-    }

@@ -1,7 +1,6 @@
 """The answers of a command: folded on its page, whole, compared, and as one archive."""
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from urllib.parse import urlencode
@@ -16,25 +15,27 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import StateError
 from orchestration.events import Stream
 from orchestration.instructions.execution.answers import answer_lines
-from orchestration.plan.model import Command
 from orchestration.state.selection import fold
-from orchestration.terminal import plain
-from testbed.access.permissions import Act
-from testbed.access.visibility import Request, not_stored, page_of, run_for
+from testbed.access.visibility import Request, execution_for, not_stored, page_of
 from testbed.models import Run, Task
 from testbed.pages.execution.answers import (
     Answers,
-    Block,
     answer_file,
     answers_of,
     changed_since,
     excerpt,
     previous_run,
 )
+from testbed.pages.execution.answers_json import (
+    joined,
+    json_pieces,
+    json_texts,
+    text_pieces,
+)
 from testbed.pages.execution.copies import is_copy, is_fetch, running_copies
 from testbed.pages.execution.differences import Difference, difference
 from testbed.pages.execution.search import search
-from testbed.pages.streaming import PIECE_BYTES, File, while_made, zip_pieces
+from testbed.pages.streaming import File, while_made, zip_pieces
 from testbed.runs.event_rows import clean
 from testbed.views.execution.downloads import bounded
 from testbed.views.problems import wants_json
@@ -49,14 +50,6 @@ class Choice:
 
     failed: bool
     text: str
-
-
-def execution_for(request: Request, pk: int, act: Act = Act.SEE) -> Run:
-    """Return the run of a command for guests. Raises: Http404, NotAllowed."""
-    run = run_for(request, pk, act)
-    if run.command != Command.EXEC:
-        raise Http404("This run has no answers.")
-    return run
 
 
 def answers_context(request: Request, run: Run) -> dict[str, object]:
@@ -114,7 +107,7 @@ def index(request: Request, pk: int) -> HttpResponseBase:
 
 @bounded
 def _as_json(request: Request, run: Run) -> StreamingHttpResponse:
-    pieces = while_made(_json_pieces(run, answers_of(run)))
+    pieces = while_made(json_pieces(run, answers_of(run)))
     return StreamingHttpResponse(pieces, content_type="application/json")
 
 
@@ -129,12 +122,8 @@ def one(request: Request, pk: int, guest: str) -> HttpResponseBase:
     if task is None or not answer_file(run, task).is_file():
         raise Http404("This guest has no output in this run.")
     stream = request.GET.get("stream")
-    lines = (
-        f"{plain(text)}\n"
-        for of, text in answer_lines(answer_file(run, task))
-        if stream in (None, of)
-    )
-    return StreamingHttpResponse(while_made(_joined(lines)), content_type=TEXT)
+    pieces = while_made(text_pieces(run, task, stream))
+    return StreamingHttpResponse(pieces, content_type=TEXT)
 
 
 @not_stored
@@ -208,85 +197,14 @@ def _lines(run: Run, guest: str) -> Iterator[tuple[Stream, str]]:
 
 def _files(run: Run, answers: Answers, folder: str) -> Iterator[File]:
     """Yield an archive's files: a table, and each guest's output and its stderr."""
-    yield f"{folder}/answers.json", _joined(_json_texts(run, answers, has_output=False))
+    yield f"{folder}/answers.json", joined(json_texts(run, answers, has_output=False))
     for block in answers.blocks:
         for task in block.tasks:
             path = answer_file(run, task)
             if not task.answer or not path.is_file():
                 continue
             name = f"{folder}/{task.resource}"
-            yield f"{name}.txt", _joined(f"{t}\n" for _, t in answer_lines(path))
+            yield f"{name}.txt", joined(f"{t}\n" for _, t in answer_lines(path))
             errors = (f"{t}\n" for s, t in answer_lines(path) if s is Stream.STDERR)
             if first := next(errors, ""):
-                yield f"{name}.stderr.txt", _joined(chain([first], errors))
-
-
-def _json_pieces(run: Run, answers: Answers) -> Iterator[bytes]:
-    return _joined(_json_texts(run, answers, has_output=True))
-
-
-def _json_texts(run: Run, answers: Answers, *, has_output: bool) -> Iterator[str]:
-    """Yield the JSON of all answers, one block after the other."""
-    head = {
-        "run": run.pk,
-        "testbed": run.testbed.full_name,
-        "command": run.title,
-        "selection": run.options.get("selection", ""),
-        "status": run.status,
-        "message": run.message,
-        "hint": run.hint,
-        "running": answers.running,
-        "waiting": answers.waiting,
-    }
-    yield f'{json.dumps(head)[:-1]}, "blocks": ['
-    for number, block in enumerate(answers.blocks):
-        yield f"{', ' if number else ''}{json.dumps(_shape(block))[:-1]}"
-        if has_output:
-            yield from _json_output(run, block)
-        yield "}"
-    yield "]}\n"
-
-
-def _shape(block: Block) -> dict[str, object]:
-    answer = block.answer
-    return {
-        "guests": block.names,
-        "folded": block.folded,
-        "count": block.count,
-        "status": block.status,
-        "exit_code": answer.exit_code if answer else None,
-        "message": block.message,
-        "hint": block.first.hint,
-        "seconds": block.seconds,
-        "lines": answer.lines if answer else 0,
-        "size_bytes": answer.size_bytes if answer else 0,
-        "digest": answer.digest if answer else "",
-        "is_cut": answer.is_cut if answer else False,
-        "by_agent": block.by_agent,
-    }
-
-
-def _json_output(run: Run, block: Block) -> Iterator[str]:
-    """Yield the key `output`: pairs of stream and line, or null when it is gone."""
-    path = answer_file(run, block.first)
-    if block.answer is None or not path.is_file():
-        yield ', "output": null'
-        return
-    yield ', "output": ['
-    for number, (stream, text) in enumerate(answer_lines(path)):
-        yield f"{', ' if number else ''}{json.dumps([stream, text])}"
-    yield "]"
-
-
-def _joined(texts: Iterable[str]) -> Iterator[bytes]:
-    """Join short texts to pieces that are worth sending."""
-    pending: list[str] = []
-    length = 0
-    for text in texts:
-        pending.append(text)
-        length += len(text)
-        if length >= PIECE_BYTES:
-            yield "".join(pending).encode(errors="replace")
-            pending, length = [], 0
-    if pending:
-        yield "".join(pending).encode(errors="replace")
+                yield f"{name}.stderr.txt", joined(chain([first], errors))

@@ -22,7 +22,7 @@ from orchestration.errors import TestbedError
 from orchestration.plan.model import Kind
 from orchestration.project.fetched_files import end_of_archive
 from testbed.access.permissions import Act, record_act, require
-from testbed.access.visibility import Request, not_stored, page_of
+from testbed.access.visibility import Request, execution_for, not_stored, page_of
 from testbed.models import Protected, Run, Task
 from testbed.pages.execution.copies import is_fetch
 from testbed.pages.execution.fetched import (
@@ -38,7 +38,6 @@ from testbed.runs.event_rows import clean
 from testbed.testbeds.erasure.fetched import delete_fetched, erased_fetched
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
-from testbed.views.execution.answers import execution_for
 from testbed.views.execution.downloads import bounded
 from testbed.views.problems import problem_page, status_of
 

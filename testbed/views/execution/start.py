@@ -11,11 +11,11 @@ from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.execution import Execution, Targets, parse_execution
 from orchestration.state.selection import fold
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, act_of, record_act, require
+from testbed.access.permissions import Act, require
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.api.shapes import instructions_of, problem_json
-from testbed.models import Run, Task, Testbed
-from testbed.runs.creation import create_execution
+from testbed.models import Testbed
+from testbed.runs.starting import start_execution
 from testbed.testbeds.executions import execution_again, matched
 from testbed.testbeds.saved_commands import saved_execution
 from testbed.views.execution.form import ExecutionForm
@@ -31,13 +31,9 @@ def start(request: Request, address: Address) -> HttpResponse:
     """Run a command on what a selection matches, sent as a form or as JSON."""
     testbed = testbed_for(request, address, Act.EXECUTE)
     try:
-        wanted = _wanted(request, testbed)
-        require(request.user, act_of(wanted), testbed)
-        run = create_execution(testbed, request.user, wanted)
+        run = start_execution(testbed, request.user, _wanted(request, testbed))
     except TestbedError as exc:
         return refused(request, testbed, exc)
-    what = f"{wanted.title} on {_places(wanted, run)}"
-    record_act(request.user, act_of(wanted), testbed, what, run=run)
     if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
@@ -86,15 +82,6 @@ def _wanted(request: Request, testbed: Testbed) -> Execution:
         raise ExecutionRefused(
             "The body is not the JSON of a command.", hint="See docs/protocol.md."
         ) from exc
-
-
-def _places(wanted: Execution, run: Run) -> str:
-    """Return the selection as a record has it: hosts are named."""
-    if not wanted.is_on_hosts:
-        return wanted.selection
-    names = Task.objects.filter(instruction__run=run).values_list("resource", flat=True)
-    hosts = fold(names)
-    return f"{'host' if len(names) == 1 else 'hosts'} {hosts}"
 
 
 def _values(request: Request) -> dict[str, str]:

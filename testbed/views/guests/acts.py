@@ -18,13 +18,13 @@ from orchestration.plan.model import Kind
 from orchestration.plan.power import Verb, verb_named
 from orchestration.plan.selected import way_named
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, act_up, record_act, require
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
 from testbed.models import Run, Testbed
 from testbed.models.runs import require_no_run
 from testbed.pages.overview import guests_of, state_of
-from testbed.runs.creation import create_guest_up, create_power
+from testbed.runs.starting import start_guest_up, start_power
 from testbed.templatetags.display import display_of
 from testbed.testbeds.erasure.losses import (
     Erasure,
@@ -87,22 +87,15 @@ def _power(request: Request, testbed: Testbed, wish: Wish) -> Run:
     if verb.loses_data and not wants_json(request):
         require_no_run(testbed.runs.all())
         require_confirmed(_unsaved(testbed, verb, wish.selection), wish.confirm)
-    run = create_power(testbed, request.user, verb, wish.selection)
-    what = f"{verb.title} on {wish.selection}"
-    record_act(request.user, Act.POWER, testbed, what, run=run)
-    return run
+    return start_power(testbed, request.user, verb, wish.selection)
 
 
 def _up(request: Request, testbed: Testbed, wish: Wish) -> Run:
     """Begin an Up of guests. Raises: TestbedError, PermissionDenied."""
     way = way_named(wish.mode)
-    act = act_up(way)
-    require(request.user, act, testbed)
-    run = create_guest_up(
+    return start_guest_up(
         testbed, request.user, way, wish.selection, confirm=wish.confirm
     )
-    record_act(request.user, act, testbed, f"{way.title} on {wish.selection}", run=run)
-    return run
 
 
 def _wish(request: Request) -> Wish:

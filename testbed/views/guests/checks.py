@@ -7,11 +7,11 @@ from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
 from testbed.pages.guests.page import find_guest
-from testbed.runs.creation import create_check
+from testbed.runs.starting import start_check
 from testbed.views.execution.refusals import refused
 from testbed.views.problems import wants_json
 
@@ -27,10 +27,9 @@ def start(request: Request, address: Address, name: str) -> HttpResponse:
     try:
         if find_guest(testbed, name) is None:
             raise Http404(f"Testbed {testbed} has no guest {name!r}.")
-        run = create_check(testbed, request.user, name)
+        run = start_check(testbed, request.user, name)
     except TestbedError as exc:
         return refused(request, testbed, exc)
-    record_act(request.user, Act.CHECK, testbed, f"Check of {name}", run=run)
     if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)

@@ -3,28 +3,25 @@
 `snapshots` calls `act_on_group` for a form that names all guests.
 """
 
-from dataclasses import replace
-
 from django.contrib import messages
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 
-from orchestration.errors import SnapshotFailed
-from orchestration.plan.snapshots import SnapshotVerb
-from testbed.access.permissions import Act, act_with, record_act, require
+from testbed.access.permissions import Act, require
 from testbed.access.visibility import Request
 from testbed.api.shapes import instructions_of
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
-from testbed.pages.guests.group_snapshots import Group, group_of
-from testbed.pages.guests.snapshot_losses import erased_by_group
-from testbed.pages.guests.snapshots import trees_of
-from testbed.pages.overview import unseen_run
-from testbed.runs.creation import create_snapshot
-from testbed.testbeds.editing import put_yaml_back
+from testbed.pages.guests.group_snapshots import Group
+from testbed.pages.guests.snapshot_acts import (
+    PUT_YAML_BACK,
+    SnapshotForm,
+    act_on_all,
+    bring_yaml_back,
+    group_named,
+)
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.views.erasing.question import not_confirmed_json
-from testbed.views.guests.snapshot_forms import ALL, PUT_YAML_BACK, SnapshotForm
 from testbed.views.problems import wants_json
 
 
@@ -34,38 +31,14 @@ def act_on_group(
     """Ask first where something is lost, else act. Raises: TestbedError, NotAllowed."""
     if form.verb == PUT_YAML_BACK:
         return _put_yaml_back(request, testbed, form)
-    if form.verb in list(SnapshotVerb):
-        require(request.user, act_with(SnapshotVerb(form.verb)), testbed)
-    wish, is_person = form.wish(request.user.get_username()), not wants_json(request)
-    is_restore = wish.verb is SnapshotVerb.RESTORE
-    group, erasure = None, None
-    if wish.erases or is_restore:
-        trees = trees_of(testbed)
-        group = group_of(testbed, trees, wish.name)
-        if group is None and (is_person or wish.is_of_latest):
-            raise _not_there(testbed, wish.name)
-        if wish.erases or is_person:
-            erasure = erased_by_group(testbed, wish, trees, group)
-    if group:
-        latest = group.names() if wish.is_of_latest else {}
-        # A program may name what a run has taken since the last look.
-        is_seen = is_person or unseen_run(testbed) is None
-        wish = replace(wish, latest=latest, taken=group.taken() if is_seen else {})
+    is_person = not wants_json(request)
     try:
-        run = create_snapshot(
-            testbed,
-            request.user,
-            wish,
-            ALL,
-            leaves=group.leaves() if group and is_restore else {},
-            erasure=erasure,
-            confirm=form.confirm,
-        )
+        run = act_on_all(testbed, request.user, form, is_person=is_person)
     except Unconfirmed as exc:
-        if group is None or not is_person:
+        if not is_person:
             return not_confirmed_json(exc)
+        group = group_named(testbed, form.name)
         return _question(request, group, form, exc.erasure.token)
-    record_act(request.user, act_with(wish.verb), testbed, wish.sentence, run=run)
     if not is_person:
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
@@ -76,26 +49,16 @@ def _put_yaml_back(
 ) -> HttpResponse:
     """Show a person the difference first; the YAML before is kept as a file."""
     require(request.user, Act.EDIT, testbed)
-    group = group_of(testbed, trees_of(testbed), form.name)
-    if group is None:
-        raise _not_there(testbed, form.name)
+    group = group_named(testbed, form.name)
     if form.confirm != group.yaml_token and not wants_json(request):
         require_no_run(testbed.runs.all())
         return _question(request, group, form, group.yaml_token)
-    kept = put_yaml_back(testbed, group.record)
-    record_act(request.user, Act.EDIT, testbed, f"put the YAML of {group.name} back")
+    kept = bring_yaml_back(testbed, request.user, group)
     if wants_json(request):
         return JsonResponse({"kept": kept})
     words = f"The YAML of {group.name} is back. The one before is in {kept}."
     messages.success(request, words)
     return redirect("testbed", testbed)
-
-
-def _not_there(testbed: Testbed, name: str) -> SnapshotFailed:
-    what = f"group snapshot {name}" if name else "snapshot"
-    return SnapshotFailed(
-        f"{testbed} had no {what} at the last look.", hint="Choose another one."
-    )
 
 
 def _question(

@@ -1,65 +1,13 @@
 """An act on a snapshot as forms and programs send it."""
 
 from django.utils import timezone
-from pydantic import BaseModel
 
 from orchestration.errors import ExecutionRefused
-from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish, checked
+from orchestration.plan.snapshots import SnapshotVerb
 from testbed.access.visibility import Request
+from testbed.pages.guests.snapshot_acts import SnapshotForm
 from testbed.views.forms import read_json
 from testbed.views.problems import JSON
-
-# As in other selections; the act is then on a group snapshot.
-ALL = "@all"
-# It is no run: the YAML of a group snapshot becomes the present one.
-PUT_YAML_BACK = "put-yaml-back"
-
-
-class SnapshotForm(BaseModel):
-    """An act on a snapshot of one guest, or of all.
-
-    `keep`: take a snapshot `before` a restore; a program leaves it out and names it.
-    `confirm` is the token of what the act erases.
-    """
-
-    verb: str = ""
-    guest: str = ""
-    name: str = ""
-    description: str = ""
-    before: str = ""
-    keep: str = "on"
-    children: bool = False
-    title: str = ""
-    confirm: str = ""
-
-    @property
-    def is_group(self) -> bool:
-        """Return whether it is for all guests."""
-        return self.guest == ALL
-
-    def wish(self, by: str) -> SnapshotWish:
-        """Return what was asked for. Raises: ExecutionRefused."""
-        if self.verb not in list(SnapshotVerb):
-            raise ExecutionRefused(
-                f"Nothing is called `{self.verb}` for a snapshot.",
-                hint=f"Use one of {', '.join(SnapshotVerb)}.",
-            )
-        verb = SnapshotVerb(self.verb)
-        is_restore = verb is SnapshotVerb.RESTORE
-        is_new = verb is SnapshotVerb.CREATE
-        return checked(
-            SnapshotWish(
-                verb,
-                # Other programs make names with spaces at their ends.
-                self.name.strip() if is_new else self.name,
-                by,
-                description=self.description.strip(),
-                before=self.before.strip() if is_restore and self.keep else "",
-                children=self.children and verb is SnapshotVerb.DELETE,
-                title=self.title.strip() if verb is SnapshotVerb.RENAME else "",
-                is_group=self.is_group,
-            )
-        )
 
 
 def read_form(request: Request) -> SnapshotForm:

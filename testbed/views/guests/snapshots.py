@@ -1,7 +1,5 @@
 """The page of a testbed's snapshots, and the runs that it starts."""
 
-from dataclasses import replace
-
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse
@@ -9,28 +7,28 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from orchestration.errors import (
-    ExecutionRefused,
-    SnapshotFailed,
-    TestbedError,
-)
-from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
+from orchestration.errors import TestbedError
+from orchestration.plan.snapshots import SnapshotVerb
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, act_with, record_act, require
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
 from testbed.pages.guests.group_snapshots import group_of, groups_of
 from testbed.pages.guests.schedules import schedules_of, shapes
-from testbed.pages.guests.snapshot_losses import erased_by
-from testbed.pages.guests.snapshots import GuestTree, Node, trees_of
+from testbed.pages.guests.snapshot_acts import (
+    ALL,
+    SnapshotForm,
+    act_on_guest,
+    require_verb,
+    tree_of,
+)
+from testbed.pages.guests.snapshots import GuestTree, trees_of
 from testbed.pages.overview import unseen_run
-from testbed.runs.creation import create_snapshot
 from testbed.testbeds.erasure.losses import Erasure, Unconfirmed
-from testbed.testbeds.executions import matched
 from testbed.views.erasing.question import not_confirmed_json
 from testbed.views.guests.group_snapshots import act_on_group
-from testbed.views.guests.snapshot_forms import ALL, SnapshotForm, read_form
+from testbed.views.guests.snapshot_forms import read_form
 from testbed.views.problems import status_of, wants_json
 
 # Of each guest, on the page of all; its own page has the rest.
@@ -56,73 +54,20 @@ def snapshots(request: Request, address: Address) -> HttpResponse:
 
 def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse:
     """Ask first where something is lost, else start the run."""
-    if form.verb in list(SnapshotVerb):
-        require(request.user, act_with(SnapshotVerb(form.verb)), testbed)
-    tree, is_person = _tree(testbed, form.guest), not wants_json(request)
-    node = tree.named(form.name)
+    require_verb(testbed, request.user, form)
+    tree, is_person = tree_of(testbed, form.guest), not wants_json(request)
     is_nameless = form.verb == SnapshotVerb.RENAME and not form.title
-    if is_nameless and node and is_person:
+    if is_nameless and tree.named(form.name) and is_person:
         return _question(request, testbed, form, tree)
-    # A program may name what a run has taken since the last look.
-    is_seen = is_person or unseen_run(testbed) is None
-    taken = {form.guest: node.snapshot.created_at} if node and is_seen else {}
-    wish = replace(form.wish(request.user.get_username()), taken=taken)
-    leaves = {form.guest: _left(node)} if wish.verb is SnapshotVerb.RESTORE else {}
-    erasure = _erasure(testbed, wish, tree, is_person=is_person)
     try:
-        run = create_snapshot(
-            testbed,
-            request.user,
-            wish,
-            form.guest,
-            leaves=leaves,
-            erasure=erasure,
-            confirm=form.confirm,
-        )
+        run = act_on_guest(testbed, request.user, form, tree, is_person=is_person)
     except Unconfirmed as exc:
         if not is_person:
             return not_confirmed_json(exc)
         return _question(request, testbed, form, tree, exc.erasure)
-    words = f"{wish.sentence} of {form.guest}"
-    record_act(request.user, act_with(wish.verb), testbed, words, run=run)
     if not is_person:
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
-
-
-def _erasure(
-    testbed: Testbed, wish: SnapshotWish, tree: GuestTree, *, is_person: bool
-) -> Erasure | None:
-    """Return what has to be confirmed. Raises: SnapshotFailed.
-
-    A person is asked before each restore, and says with the answer whether the present
-    state is kept, and whether children go, too. A program may name a snapshot that no
-    look has seen, while a run has ended since the last one.
-    """
-    if not (wish.erases or (is_person and wish.verb is SnapshotVerb.RESTORE)):
-        return None
-    is_searched = is_person or wish.children or unseen_run(testbed) is None
-    if tree.named(wish.name) is None and is_searched:
-        raise SnapshotFailed(
-            f"{tree.row.guest.name} had no snapshot {wish.name} at the last look.",
-            hint="Choose another one.",
-        )
-    return erased_by(testbed, wish, tree, children=is_person or wish.children)
-
-
-def _left(node: Node | None) -> str:
-    """Return the status in which a restored guest is; running where nobody knows."""
-    return node.snapshot.status if node else "running"
-
-
-def _tree(testbed: Testbed, guest: str) -> GuestTree:
-    """Return a guest with its snapshots. Raises: as `matched`; ExecutionRefused."""
-    if matched(testbed, guest) != (guest,):
-        raise ExecutionRefused(
-            "A snapshot is of one guest.", hint="Write the guest's name, no pattern."
-        )
-    (tree,) = trees_of(testbed, (guest,))
-    return tree
 
 
 def _question(

@@ -1,15 +1,15 @@
 """The testbed hosts for all users, with all guests there for lab admins."""
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from testbed.access.permissions import is_admin
 from testbed.access.visibility import Request, host_for, not_stored, page_of
 from testbed.api.shapes import host_json
 from testbed.models import Host, ObservedGuest, Testbed
-from testbed.pages.overview import UP
+from testbed.pages.overview import UP, guests_on_hosts
 from testbed.pages.reservations.shown import next_on
 from testbed.samples.charts import host_load
 from testbed.samples.reading import Period
@@ -21,12 +21,11 @@ from testbed.views.problems import wants_json
 @require_GET
 def index(request: Request) -> HttpResponse:
     """Show all hosts with their load and guests; htmx gets the table only."""
-    running = ObservedGuest.objects.filter(status__in=UP).order_by()
-    counts = dict(running.values_list("host").annotate(count=Count("id")))
+    counts = guests_on_hosts()
     hosts = [(host, counts.get(host.name, 0)) for host in Host.objects.all()]
     if wants_json(request):
-        is_admin = request.user.is_superuser
-        shapes = [host_json(host, n, for_admin=is_admin) for host, n in hosts]
+        for_admin = is_admin(request.user)
+        shapes = [host_json(host, n, for_admin=for_admin) for host, n in hosts]
         return JsonResponse({"hosts": shapes})
     template = "hosts/_table.html" if request.htmx else "hosts/list.html"
     return render(request, template, {"hosts": hosts})

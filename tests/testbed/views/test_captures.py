@@ -10,8 +10,8 @@ from django.test import Client
 from orchestration.plan.captures import Capture
 from orchestration.plan.execution import Execution, Form
 from testbed.models import Event, Run, Task, Testbed
+from testbed.pages import streaming
 from testbed.runs.kept import capture_file
-from testbed.views.execution import downloads
 from testbed.websocket.fragments import html_of
 from tests.testbed.answer_rows import end, execution
 from tests.testbed.reading import visible
@@ -177,7 +177,7 @@ async def test_download_of_a_running_capture_ends_with_the_right_to_it(
 async def test_user_has_a_limited_number_of_open_downloads(
     async_client, owner: User, running: Run, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(downloads, "MOST_DOWNLOADS", 2)
+    monkeypatch.setattr(streaming, "MOST_DOWNLOADS", 2)
     await async_client.aforce_login(owner)
     address = f"/runs/{running.pk}/capture.pcap"
     first, second = [await async_client.get(address) for _ in range(2)]

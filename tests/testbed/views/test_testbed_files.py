@@ -15,9 +15,9 @@ from django.http import StreamingHttpResponse
 from django.test import Client
 
 from testbed.models import Testbed
+from testbed.pages import streaming
 from testbed.pages.streaming import PIECE_BYTES
 from testbed.testbeds.stored_files import list_files
-from testbed.views.execution import downloads
 from tests.testbed.confirming import answered
 from tests.testbed.reading import visible
 
@@ -44,9 +44,9 @@ def test_files_are_added_shown_and_removed(browser: Client, testbed: Testbed):
 def test_large_file_is_sent_piece_by_piece_and_a_few_at_once(
     browser: Client, testbed: Testbed, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(downloads, "MOST_DOWNLOADS", 1)
+    monkeypatch.setattr(streaming, "MOST_DOWNLOADS", 1)
     # Django's test client leaves the answers of other tests open.
-    monkeypatch.setattr(downloads, "_sent", defaultdict(WeakSet))
+    monkeypatch.setattr(streaming, "_sent", defaultdict(WeakSet))
     large = SimpleUploadedFile("large.log", b"line\n" * 200_000)
     browser.post("/testbeds/olive/lab/files/", {"uploads": [large]})
 

@@ -31,6 +31,7 @@ class Tab:
         pace=OFTEN,
         path="",
         application=None,
+        token=None,
     ):
         headers = [(b"host", b"localhost")]
         headers += [(b"origin", origin)] if origin else []
@@ -39,6 +40,8 @@ class Tab:
             client.force_login(user)
             self.session_key = client.cookies["sessionid"].value
             headers.append((b"cookie", f"sessionid={self.session_key}".encode()))
+        if token is not None:
+            headers.append((b"authorization", f"Bearer {token}".encode()))
         path = path or f"/ws/orchestration/{run_id}/{query}"
         application = application or websockets(pace)
         self.socket = WebsocketCommunicator(application, path, headers=headers)

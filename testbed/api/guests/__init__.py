@@ -1,0 +1,1 @@
+"""Guests, their snapshots, and the answers of commands in them."""

@@ -1,0 +1,1 @@
+"""The hosts, as their page shows them."""

@@ -1,0 +1,1 @@
+"""The people of a testbed, its end, and what protects it."""

@@ -1,0 +1,1 @@
+"""Testbeds, their files, and the trash."""

@@ -1,0 +1,211 @@
+"""The files of a testbed, with entity tags, so that no user's work is lost unseen.
+
+The tag of a file is the SHA-256 of its content, as in the editor.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from http import HTTPStatus
+from typing import BinaryIO
+
+from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from ninja import Router, Schema
+
+from orchestration.compose.files import open_real
+from orchestration.errors import PathOutside
+from testbed.access.permissions import Act, record_act
+from testbed.access.visibility import Request
+from testbed.api.places import testbed_of
+from testbed.api.problems import PRECONDITION_REQUIRED, Refused
+from testbed.api.testbeds.testbeds import Deleted
+from testbed.models import Testbed
+from testbed.pages.streaming import PIECE_BYTES, note, require_one_more, while_made
+from testbed.testbeds.editing import save_bytes
+from testbed.testbeds.files import delete_file
+from testbed.testbeds.stored_files import list_files
+from testbed.testbeds.uploads import MAX_BYTES
+
+router = Router(tags=["files"])
+BINARY = "application/octet-stream"
+CONTENT = {BINARY: {"schema": {"type": "string", "format": "binary"}}}
+PUT_ABOUT = {
+    "requestBody": {"required": True, "content": CONTENT},
+    "parameters": [
+        {
+            "in": "header",
+            "name": name,
+            "schema": {"type": "string"},
+            "description": about,
+        }
+        for name, about in (
+            ("If-Match", "the tag of the file that is replaced; `*`: any"),
+            ("If-None-Match", "`*`: only where there is no file yet"),
+        )
+    ],
+}
+
+
+class FileShape(Schema):
+    """A file, by its path in the testbed's folder."""
+
+    path: str
+    size: int
+
+
+class FileList(Schema):
+    """All files of a testbed, the YAML first."""
+
+    items: list[FileShape]
+
+
+class Saved(FileShape):
+    """A file that was saved; `etag` is its tag."""
+
+    etag: str
+
+
+class _FileAnswer(StreamingHttpResponse):
+    """An open file, closed also where its client leaves before the first piece."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(while_made(_pieces(file)), content_type=BINARY)
+        self._file = file
+
+    def close(self) -> None:
+        """End the answer."""
+        self._file.close()
+        super().close()
+
+
+@router.get(
+    "/testbeds/{account}/{name}/files", response=FileList, operation_id="list_files"
+)
+def list_all_files(request: Request, account: str, name: str) -> dict[str, object]:
+    """List the files of a testbed."""
+    testbed = testbed_of(request, account, name, Act.SEE)
+    found = list_files(testbed).items()
+    return {"items": [{"path": path, "size": size} for path, size in found]}
+
+
+@router.get(
+    "/testbeds/{account}/{name}/files/{path:path}",
+    url_name="file",
+    openapi_extra={
+        "responses": {
+            200: {"description": "OK", "content": CONTENT},
+            304: {"description": "Not Modified"},
+        }
+    },
+)
+def read_file(request: Request, account: str, name: str, path: str) -> HttpResponseBase:
+    """Send a file; with `If-None-Match` and its tag 304."""
+    testbed = testbed_of(request, account, name, Act.SEE)
+    require_one_more(request.user)
+    file = _opened(testbed, path)
+    tag = f'"{_digest_of(file)}"'
+    answer: HttpResponseBase
+    if tag in _tags(request, "If-None-Match"):
+        file.close()
+        answer = HttpResponse(status=HTTPStatus.NOT_MODIFIED)
+    else:
+        file.seek(0)
+        answer = _FileAnswer(file)
+        answer.headers["Content-Disposition"] = "attachment"
+    answer.headers["ETag"] = tag
+    note(request.user, answer)
+    return answer
+
+
+@router.put(
+    "/testbeds/{account}/{name}/files/{path:path}",
+    response={200: Saved, 201: Saved},
+    openapi_extra=PUT_ABOUT,
+)
+def save_file(request: Request, account: str, name: str, path: str) -> HttpResponse:
+    """Save a file: the body is its content.
+
+    `If-Match` has the tag of the file that is replaced, or `*`; `If-None-Match: *` is
+    for a new file. Without either the answer is 428, with a stale tag 412.
+    """
+    testbed = testbed_of(request, account, name, Act.EDIT)
+    seen = _seen(request)
+    content = request.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise Refused(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"This is more than {MAX_BYTES // 1024**2} MiB.",
+            hint="Send less.",
+        )
+    digest = save_bytes(testbed, path, content, seen=seen)
+    record_act(request.user, Act.EDIT, testbed, f"uploaded {path}")
+    tag = f'"{digest}"'
+    shape = {"path": path, "size": len(content), "etag": tag}
+    status = HTTPStatus.CREATED if seen == "" else HTTPStatus.OK
+    answer = JsonResponse(shape, status=status)
+    answer.headers["ETag"] = tag
+    return answer
+
+
+@router.delete(
+    "/testbeds/{account}/{name}/files/{path:path}",
+    response=Deleted,
+    operation_id="delete_file",
+)
+def remove_file(
+    request: Request, account: str, name: str, path: str, confirm: str = ""
+) -> dict[str, object]:
+    """Move a file to the trash; where none is kept, `confirm` is asked for."""
+    testbed = testbed_of(request, account, name, Act.EDIT)
+    item = delete_file(testbed, path, request.user, confirm=confirm)
+    record_act(request.user, Act.EDIT, testbed, f"deleted the file {path}")
+    return {"deleted": path, "trash": item.pk if item else None}
+
+
+def _opened(testbed: Testbed, path: str) -> BinaryIO:
+    """Open a file of a testbed. Raises: Http404."""
+    try:
+        found = testbed.project.file(path)
+    except PathOutside as exc:
+        raise Http404(exc.message) from exc
+    if path not in list_files(testbed):
+        raise Http404(f"There is no file {path}.")
+    try:
+        return open_real(found)
+    except FileNotFoundError as exc:  # deleted just now
+        raise Http404(f"There is no file {path}.") from exc
+
+
+def _digest_of(file: BinaryIO) -> str:
+    found = sha256()
+    for piece in iter(lambda: file.read(PIECE_BYTES), b""):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        yield from iter(lambda: file.read(PIECE_BYTES), b"")
+
+
+def _seen(request: Request) -> str | None:
+    """Return the digest that a save expects: "" of no file, None of any.
+
+    Raises: Refused (428).
+    """
+    if "*" in _tags(request, "If-None-Match"):
+        return ""
+    tags = _tags(request, "If-Match")
+    if not tags:
+        raise Refused(
+            PRECONDITION_REQUIRED,
+            "This save does not say which content it replaces.",
+            hint="Send `If-Match` with the ETag that you read, or `If-None-Match: *` "
+            "for a new file.",
+        )
+    return None if "*" in tags else tags[0].strip('"')
+
+
+def _tags(request: Request, name: str) -> list[str]:
+    words = request.headers.get(name, "").split(",")
+    return [word.strip() for word in words if word.strip()]

@@ -1,0 +1,180 @@
+"""The REST API under `/api/v1/`: its operations, and what they answer when they refuse.
+
+An operation is parse, visibility, the function that the page's view calls too, shape.
+Operation ids are the names of the functions, and stay.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
+from ninja.parser import Parser
+
+from orchestration.errors import TestbedError
+from testbed.access.addresses import encoded
+from testbed.access.visibility import Moved, not_stored
+from testbed.api import me, runs
+from testbed.api.guests import answers, guests, snapshots
+from testbed.api.hosts import hosts
+from testbed.api.problems import CONTENT_TYPE, Refused, problem_answer
+from testbed.api.sharing import expiry, protection, shares
+from testbed.api.signing_in import SessionAuth, TokenAuth
+from testbed.api.testbeds import files, testbeds, trash
+
+JSON = "application/json"
+MOST_SHOWN = 20
+# /api/v1/testbeds/<account>/<name>/<rest>
+_PARTS = 6
+
+
+PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "hint"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "hint": {"type": "string"},
+        "findings": {"type": "array", "items": {"type": "object"}},
+        "errors": {"type": "array", "items": {"type": "object"}},
+        "erases": {"type": "object"},
+    },
+}
+REFUSED = {
+    "description": "Refused",
+    "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+class JsonParser(Parser):
+    """Reads bodies that say that they are JSON."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        """Return the values. Raises: ValueError, RecursionError."""
+        if request.content_type != JSON:
+            raise ValueError(request.content_type)
+        return super().parse_body(request)
+
+
+class Api(NinjaAPI):
+    """The API, with the names of its functions as operation ids."""
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """Return the id of an operation."""
+        return str(operation.view_func.__name__)
+
+    def get_openapi_schema(self, **how: Any) -> OpenAPISchema:
+        """Return the document, in which each operation may be refused."""
+        schema = super().get_openapi_schema(**how)
+        schema["components"]["schemas"]["Problem"] = PROBLEM
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                operation["responses"]["default"] = REFUSED
+        return schema
+
+
+api = Api(
+    title="Testbed",
+    version="1",
+    description="Everything that the pages do, for programs. See docs/api.md.",
+    urls_namespace="api",
+    docs_url=None,
+    parser=JsonParser(),
+    auth=[TokenAuth(), SessionAuth()],
+)
+# Answers hold what users keep secret.
+api.add_decorator(not_stored, "view")
+_MODULES = (
+    me,
+    testbeds,
+    files,
+    trash,
+    runs,
+    answers,
+    guests,
+    snapshots,
+    expiry,
+    protection,
+    shares,
+    hosts,
+)
+for _module in _MODULES:
+    api.add_router("", _module.router)
+
+
+@api.exception_handler(TestbedError)
+def refuse(request: HttpRequest, problem: TestbedError) -> HttpResponse:
+    """Answer a refusal of a service."""
+    return problem_answer(problem)
+
+
+@api.exception_handler(Http404)
+@api.exception_handler(Exception)
+def pass_on(request: HttpRequest, exc: Exception) -> HttpResponse:
+    """Let Django answer, as it does for pages: `views/problems.py`."""
+    raise exc
+
+
+@api.exception_handler(Moved)
+def lead(request: HttpRequest, moved: Moved) -> HttpResponse:
+    """Lead to the present address of a testbed; 308 keeps the method."""
+    parts = request.path_info.split("/", _PARTS)
+    owner = encoded(moved.testbed.account)
+    target = "/".join([*parts[:4], owner, moved.testbed.name, *parts[_PARTS:]])
+    problem = TestbedError(
+        f"This testbed is {moved.testbed.full_name} now.", hint=f"Use {target}."
+    )
+    answer = problem_answer(problem, HTTPStatus.PERMANENT_REDIRECT)
+    answer.headers["Location"] = target
+    return answer
+
+
+@api.exception_handler(RequestDataTooBig)
+def refuse_size(request: HttpRequest, exc: RequestDataTooBig) -> HttpResponse:
+    """Answer a body that is too large for JSON."""
+    problem = TestbedError(
+        "The body is too large for JSON.", hint="Send content as a file."
+    )
+    return problem_answer(problem, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+@api.exception_handler(HttpError)
+def refuse_body(request: HttpRequest, exc: HttpError) -> HttpResponse:
+    """Answer a body that ninja could not read."""
+    if exc.status_code != HTTPStatus.BAD_REQUEST:
+        return problem_answer(TestbedError(exc.message), exc.status_code)
+    if request.content_type != JSON:
+        found = (request.content_type or "none")[:MOST_SHOWN]
+        problem = Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"The content type is {found}, not {JSON}.",
+            hint=f"Send JSON, with `Content-Type: {JSON}`.",
+        )
+        return problem_answer(problem)
+    problem = Refused(
+        HTTPStatus.BAD_REQUEST,
+        "The body is not JSON.",
+        hint="Send one JSON object, in UTF-8.",
+    )
+    return problem_answer(problem)
+
+
+@api.exception_handler(ValidationError)
+def refuse_values(request: HttpRequest, exc: ValidationError) -> HttpResponse:
+    """Answer values that are not as the operation takes them, each with its place."""
+    found = [
+        {"where": ".".join(map(str, error["loc"])), "message": str(error["msg"])}
+        for error in exc.errors[:MOST_SHOWN]
+    ]
+    first = found[0] if found else {"where": "The request", "message": "is not valid"}
+    problem = TestbedError(
+        f"{first['where']}: {first['message']}.",
+        hint="See the operation in /api/v1/openapi.json.",
+    )
+    return problem_answer(problem, errors=found)

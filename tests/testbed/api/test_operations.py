@@ -1,0 +1,219 @@
+"""Every operation with every persona and scope: the whole of who gets what, as a table.
+
+An operation that the table does not know fails, as does a row without an operation.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from testbed.access.permissions import Act, Permissions, is_in_scope
+from testbed.access.roles import Role
+from testbed.access.scopes import Scope
+from testbed.api.v1 import api
+from testbed.models import Run, Testbed
+from testbed.testbeds.files import delete_file
+from tests.testbed.api.conftest import Ask, asker
+from tests.testbed.conftest import MakeRun, ShareWith
+
+PERSONAS = ("anonymous", "stranger", "viewer", "operator", "editor", "owner", "admin")
+ROLES = {role.value: role for role in Role} | {"admin": Role.ADMIN}
+LAB = "/testbeds/olive/lab"
+NEW = {"name": "fresh", "example": "quickstart"}
+# Of each operation: the request, the act, and what those get who may do it. `own` acts
+# are on no testbed, `item` acts on a thing of the owner's.
+TABLE: dict[str, tuple[str, str, object, str, Act, int]] = {
+    "read_me": ("GET", "/me", None, "own", Act.SEE, 200),
+    "list_testbeds": ("GET", "/testbeds", None, "own", Act.SEE, 200),
+    "create_testbed": ("POST", "/testbeds", NEW, "own", Act.EDIT, 201),
+    "read_testbed": ("GET", LAB, None, "testbed", Act.SEE, 200),
+    "change_testbed": ("PATCH", LAB, {"tags": ["a"]}, "testbed", Act.DESCRIBE, 200),
+    "delete_testbed": ("DELETE", LAB, None, "testbed", Act.DELETE, 409),
+    "list_files": ("GET", f"{LAB}/files", None, "testbed", Act.SEE, 200),
+    "read_file": (
+        "GET",
+        f"{LAB}/files/kvm-compose.yaml",
+        None,
+        "testbed",
+        Act.SEE,
+        200,
+    ),
+    "save_file": ("PUT", f"{LAB}/files/new.sh", b"new", "testbed", Act.EDIT, 428),
+    "delete_file": ("DELETE", f"{LAB}/files/a.sh", None, "testbed", Act.EDIT, 422),
+    "list_trash": ("GET", "/trash", None, "own", Act.SEE, 200),
+    "restore_from_trash": (
+        "POST",
+        "/trash/{trash}/restore",
+        None,
+        "item",
+        Act.EDIT,
+        200,
+    ),
+    "remove_from_trash": ("DELETE", "/trash/{trash}", None, "item", Act.DELETE, 428),
+    "read_activity": ("GET", "/activity", None, "own", Act.SEE, 200),
+    "list_runs": ("GET", f"{LAB}/runs", None, "testbed", Act.SEE, 200),
+    "start_run": ("POST", f"{LAB}/runs", {"command": "down"}, "testbed", Act.UP, 409),
+    "change_power": (
+        "POST",
+        f"{LAB}/power",
+        {"verb": "reboot", "selection": "web"},
+        "testbed",
+        Act.POWER,
+        409,
+    ),
+    "bring_guests_up": (
+        "POST",
+        f"{LAB}/up",
+        {"mode": "up", "selection": "web"},
+        "testbed",
+        Act.UP_GUESTS,
+        409,
+    ),
+    "execute": (
+        "POST",
+        f"{LAB}/exec",
+        {"form": "command", "selection": "web", "words": ["true"]},
+        "testbed",
+        Act.EXECUTE,
+        409,
+    ),
+    "read_run": ("GET", "/runs/{run}", None, "testbed", Act.SEE, 200),
+    "cancel_run": ("POST", "/runs/{run}/cancel", None, "testbed", Act.CANCEL, 202),
+    "read_answers": ("GET", "/runs/{run}/answers", None, "testbed", Act.SEE, 404),
+    "read_answer": ("GET", "/runs/{run}/answers/web", None, "testbed", Act.SEE, 404),
+    "list_guests": ("GET", f"{LAB}/guests", None, "testbed", Act.SEE, 200),
+    "read_guest": ("GET", f"{LAB}/guests/web", None, "testbed", Act.SEE, 200),
+    "check_guest": ("POST", f"{LAB}/guests/web/check", None, "testbed", Act.CHECK, 409),
+    "list_snapshots": ("GET", f"{LAB}/snapshots", None, "testbed", Act.SEE, 200),
+    "act_on_snapshot": (
+        "POST",
+        f"{LAB}/snapshots",
+        {"verb": "create", "guest": "web", "name": "base"},
+        "testbed",
+        Act.SNAPSHOT,
+        422,
+    ),
+    "put_yaml_back": (
+        "POST",
+        f"{LAB}/snapshots/yaml",
+        {"name": "all"},
+        "testbed",
+        Act.EDIT,
+        422,
+    ),
+    "read_expiry": ("GET", f"{LAB}/expiry", None, "testbed", Act.SEE, 200),
+    "change_expiry": ("POST", f"{LAB}/expiry", {}, "testbed", Act.EXTEND, 422),
+    "list_protections": ("GET", f"{LAB}/protection", None, "testbed", Act.SEE, 200),
+    "protect": ("PUT", f"{LAB}/protection", None, "testbed", Act.PROTECT, 409),
+    "lift_protection": (
+        "DELETE",
+        f"{LAB}/protection",
+        None,
+        "testbed",
+        Act.PROTECT,
+        200,
+    ),
+    "list_shares": ("GET", f"{LAB}/shares", None, "testbed", Act.SHARE, 200),
+    "create_share": (
+        "POST",
+        f"{LAB}/shares",
+        {"user": "unknown", "role": "viewer"},
+        "testbed",
+        Act.SHARE,
+        422,
+    ),
+    "change_role": (
+        "PATCH",
+        f"{LAB}/shares/0",
+        {"role": "viewer"},
+        "testbed",
+        Act.SHARE,
+        404,
+    ),
+    "delete_share": ("DELETE", f"{LAB}/shares/0", None, "testbed", Act.SHARE, 404),
+    "list_hosts": ("GET", "/hosts", None, "own", Act.SEE, 200),
+    "read_host": ("GET", "/hosts/main", None, "own", Act.SEE, 200),
+    "read_log": ("GET", "/runs/{run}/log", None, "testbed", Act.SEE, 200),
+}
+
+
+def operations() -> Iterator[str]:
+    """Yield the id of each operation in the OpenAPI document."""
+    for methods in api.get_openapi_schema()["paths"].values():
+        for operation in methods.values():
+            yield operation["operationId"]
+
+
+def expected(persona: str, scope: Scope, of: str, act: Act, status: int) -> int:
+    """Return the status that a persona with a scope gets."""
+    if persona == "anonymous":
+        return 401
+    role, in_scope = (
+        ROLES.get(persona),
+        is_in_scope(act, frozenset({scope, Scope.READ})),
+    )
+    if of == "own":
+        return status if in_scope else 403
+    if of == "item":
+        is_seen = persona in ("owner", "admin")
+        return (status if in_scope else 403) if is_seen else 404
+    if role is None:
+        return 404
+    return status if Permissions(role).allows(act) and in_scope else 403
+
+
+@pytest.fixture
+def users(
+    owner: User, stranger: User, admin: User, testbed: Testbed, share: ShareWith
+) -> dict[str, User | None]:
+    found = {"anonymous": None, "stranger": stranger, "owner": owner, "admin": admin}
+    return found | {
+        name: share(testbed, name) for name in ("viewer", "operator", "editor")
+    }
+
+
+@pytest.fixture
+def run(make_run: MakeRun) -> Run:
+    return make_run()
+
+
+def test_table_knows_every_operation_by_a_name_of_its_own():
+    assert sorted(operations()) == sorted(TABLE)
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_each_persona_gets_what_the_table_says(
+    users: dict[str, User | None], run: Run, scope: Scope
+):
+    wrong = []
+    for persona in PERSONAS:
+        ask = asker(users[persona], scope)
+        for name, (method, path, body, of, act, status) in TABLE.items():
+            found = undone(ask, run, method, path, body)
+            wanted = expected(persona, scope, of, act, status)
+            if found != wanted:
+                wrong.append(f"{name} by {persona} with {scope}: {found}, not {wanted}")
+
+    assert wrong == []
+
+
+def undone(ask: Ask, run: Run, method: str, path: str, body: object) -> int:
+    """Return the status; what the request changed in the database is undone."""
+    with transaction.atomic():
+        places = {"run": run.pk, "trash": trashed(run) if "{trash}" in path else 0}
+        answer = ask(method, path.format(**places), body)
+        transaction.set_rollback(True)
+    if answer.status_code >= 400:
+        assert answer.headers["Content-Type"] == "application/problem+json", path
+        said = answer.json()
+        assert said["status"] == answer.status_code
+        assert said["detail"], path
+    return answer.status_code
+
+
+def trashed(run: Run) -> int:
+    """Delete a file of the testbed; return its number in the trash."""
+    run.testbed.project.file("b.sh").write_text("echo")
+    return delete_file(run.testbed, "b.sh", run.testbed.owner).pk

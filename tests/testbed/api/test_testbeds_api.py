@@ -1,0 +1,224 @@
+"""Testbeds and their files by the API: made once, changed, deleted and brought back."""
+
+from hashlib import sha256
+
+import pytest
+from django.contrib.auth.models import User
+
+from testbed.models import Entry, KeyedRequest, Run, Testbed
+from testbed.testbeds.files import create_testbed
+from tests.testbed.api.conftest import ALL, Ask, asker
+from tests.testbed.api.test_problems import said
+from tests.testbed.conftest import YAML
+
+NEW = {"name": "ring", "yaml": YAML}
+FILE = "/testbeds/olive/lab/files/setup.sh"
+
+
+@pytest.fixture(autouse=True)
+def folders(testbed: Testbed) -> None:
+    """Let testbeds lie in a folder of the test."""
+
+
+def test_testbed_is_made_shown_listed_and_recorded(ask: Ask):
+    made = ask("POST", "/testbeds", NEW)
+
+    shown = ask("GET", made.headers["Location"])
+    listed = ask("GET", "/testbeds?q=ring").json()
+    assert made.status_code == 201
+    assert made.headers["Location"] == "/api/v1/testbeds/olive/ring"
+    assert shown.json() == made.json() == listed["items"][0]
+    assert made.json()["condition"] == "empty"
+    assert Entry.objects.filter(act="edit", thing="ring", what="created it").exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "ring"},
+        {"name": "ring", "yaml": YAML, "example": "quickstart"},
+        {"name": "Ring", "yaml": YAML},
+        {"name": "", "yaml": YAML},
+        {"name": "lab", "yaml": YAML},
+        {"name": "x" * 41, "yaml": YAML},
+        {"name": "ring\n", "yaml": YAML},
+        {"name": "ring", "yaml": "a\0b"},
+        {"name": "ring", "yaml": "x" * 600_000},
+        {"name": "ring", "example": "../../etc"},
+    ],
+)
+def test_testbed_that_cannot_be_is_refused(ask: Ask, body: dict[str, str]):
+    assert said(ask("POST", "/testbeds", body), 422)["hint"]
+    assert Testbed.objects.count() == 1
+
+
+def test_surrogates_and_other_scripts_are_no_failure(ask: Ask):
+    odd = ask("POST", "/testbeds", b'{"name": "\\ud800", "yaml": "\\ud800"}')
+    text = ask("PATCH", "/testbeds/olive/lab", {"description": "Prüfstand 実験 🔬"})
+
+    said(odd, odd.status_code)
+    assert odd.status_code in (400, 422)
+    assert text.json()["description"] == "Prüfstand 実験 🔬"
+
+
+def test_same_request_with_a_key_is_answered_alike(ask: Ask):
+    answers = [ask("POST", "/testbeds", NEW, Idempotency_Key="k1") for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [201] * 3
+    assert answers[0].json() == answers[2].json()
+    assert answers[2].headers["Location"] == answers[0].headers["Location"]
+    assert answers[2].headers["Idempotency-Replayed"] == "true"
+    assert Testbed.objects.filter(name="ring").count() == 1
+
+
+def test_key_of_another_request_or_user_is_another(ask: Ask, stranger: User):
+    ask("POST", "/testbeds", NEW, Idempotency_Key="k1")
+
+    other_body = ask("POST", "/testbeds", NEW | {"name": "b"}, Idempotency_Key="k1")
+    other_user = asker(stranger, *ALL)("POST", "/testbeds", NEW, Idempotency_Key="k1")
+
+    assert "another request" in said(other_body, 422)["detail"]
+    assert other_user.status_code == 201
+    assert other_user.json()["account"] == "sam"
+
+
+def test_refused_request_may_be_sent_again_with_its_key(ask: Ask):
+    refused = ask(
+        "POST", "/testbeds", {"name": "lab", "yaml": YAML}, Idempotency_Key="k"
+    )
+    Testbed.objects.update(name="other")
+
+    again = ask("POST", "/testbeds", {"name": "lab", "yaml": YAML}, Idempotency_Key="k")
+
+    assert (refused.status_code, again.status_code) == (422, 201)
+
+
+def test_request_that_is_still_served_is_not_repeated(ask: Ask, owner: User):
+    ask("POST", "/testbeds", NEW, Idempotency_Key="k")
+    KeyedRequest.objects.update(status=0)
+
+    said(ask("POST", "/testbeds", NEW, Idempotency_Key="k"), 409)
+
+
+def test_replay_needs_the_scope_of_the_act(ask: Ask, owner: User):
+    ask("POST", "/testbeds", NEW, Idempotency_Key="k")
+
+    said(asker(owner, "read")("POST", "/testbeds", NEW, Idempotency_Key="k"), 403)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 101, "é"])
+def test_bad_key_is_refused(ask: Ask, key: str):
+    said(ask("POST", "/testbeds", NEW, Idempotency_Key=key), 422)
+
+
+def test_list_is_paged_with_links_and_sorted(ask: Ask, owner: User):
+    for name in ("a", "b", "c"):
+        create_testbed(owner, name, {"kvm-compose.yaml": YAML.encode()})
+
+    page = ask("GET", "/testbeds?per_page=2&page=2&sort=-name")
+    beyond = ask("GET", "/testbeds?per_page=2&page=9")
+
+    assert [item["name"] for item in page.json()["items"]] == ["b", "a"]
+    assert page.json()["count"] == 4
+    assert 'page=1>; rel="prev"' in page.headers["Link"].replace("&sort=-name", "")
+    assert 'rel="next"' not in page.headers["Link"]
+    assert beyond.json() == {"items": [], "count": 4}
+
+
+def test_words_are_changed_together_or_not_at_all(ask: Ask):
+    changed = ask(
+        "PATCH",
+        "/testbeds/olive/lab",
+        {"name": "ring", "description": "d", "tags": ["b", "A"]},
+    ).json()
+    refused = ask("PATCH", "/testbeds/olive/ring", {"name": "R", "description": "e"})
+
+    assert (changed["name"], changed["tags"]) == ("ring", ["a", "b"])
+    said(refused, 422)
+    assert Testbed.objects.get().description == "d"
+
+
+def test_testbed_is_deleted_and_brought_back(ask: Ask):
+    deleted = ask("DELETE", "/testbeds/olive/lab").json()
+
+    restored = ask("POST", f"/trash/{deleted['trash']}/restore").json()
+
+    assert deleted["deleted"] == restored["testbed"] == "olive/lab"
+    assert ask("GET", "/trash").json() == {"items": [], "count": 0}
+
+
+def test_removal_from_the_trash_asks_for_its_token(ask: Ask):
+    number = ask("DELETE", "/testbeds/olive/lab").json()["trash"]
+
+    asked = said(ask("DELETE", f"/trash/{number}"), 428)
+    removed = ask("DELETE", f"/trash/{number}?confirm={asked['erases']['confirm']}")
+
+    assert removed.json() == {"removed": 1}
+
+
+def test_file_is_made_read_and_replaced_by_its_tag(ask: Ask):
+    made = ask("PUT", FILE, b"one", If_None_Match="*")
+    tag = made.headers["ETag"]
+    replaced = ask("PUT", FILE, b"two", If_Match=tag)
+    stale = ask("PUT", FILE, b"three", If_Match=tag)
+    read = ask("GET", FILE)
+
+    assert made.status_code == 201
+    assert tag == f'"{sha256(b"one").hexdigest()}"'
+    assert replaced.status_code == 200
+    assert "was changed" in said(stale, 412)["detail"]
+    assert read.content == b"two"
+    assert read.headers["ETag"] == replaced.headers["ETag"]
+
+
+def test_file_that_was_read_is_not_sent_again(ask: Ask):
+    tag = ask("PUT", FILE, b"one", If_None_Match="*").headers["ETag"]
+
+    answer = ask("GET", FILE, If_None_Match=f'"x", {tag}')
+
+    assert (answer.status_code, answer.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [({}, 428), ({"If_None_Match": "*"}, 412), ({"If_Match": '"0"'}, 412)],
+)
+def test_save_that_does_not_know_the_present_file_is_refused(
+    ask: Ask, header: dict[str, str], status: int
+):
+    ask("PUT", FILE, b"one", If_None_Match="*")
+
+    said(ask("PUT", FILE, b"two", **header), status)
+
+
+def test_save_of_any_file_needs_one(ask: Ask):
+    missing = ask("PUT", FILE, b"one", If_Match="*")
+    ask("PUT", FILE, b"one", If_None_Match="*")
+    there = ask("PUT", FILE, b"two", If_Match="*")
+
+    said(missing, 412)
+    assert there.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["a/../b", "/etc/passwd", "a%5Cb", "x" * 300])
+def test_path_outside_is_refused(ask: Ask, path: str):
+    answer = ask("PUT", f"/testbeds/olive/lab/files/{path}", b"", If_None_Match="*")
+
+    said(answer, 422)
+
+
+def test_deleted_file_is_in_the_trash(ask: Ask):
+    ask("PUT", FILE, b"one", If_None_Match="*")
+
+    deleted = ask("DELETE", FILE).json()
+
+    said(ask("GET", FILE), 404)
+    assert deleted["deleted"] == "setup.sh"
+    assert ask("GET", "/trash").json()["items"][0]["path"] == "setup.sh"
+
+
+def test_yaml_is_not_deleted(ask: Ask):
+    answer = ask("DELETE", "/testbeds/olive/lab/files/kvm-compose.yaml")
+
+    assert said(answer, 422)["hint"]
+    assert not Run.objects.exists()
