@@ -77,6 +77,8 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "django_celery_beat",
+    "allauth",
+    "allauth.account",
     "testbed",
 ]
 MIDDLEWARE = [
@@ -94,6 +96,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "testbed.views.problems.explain_wrong_method",
     "testbed.views.addresses.FormerAddresses",
 ]
@@ -151,9 +154,22 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = reverse_lazy("login")
+LOGIN_URL = reverse_lazy("account_login")
 LOGIN_REDIRECT_URL = reverse_lazy("testbeds")
-LOGOUT_REDIRECT_URL = reverse_lazy("login")
+LOGOUT_REDIRECT_URL = reverse_lazy("account_login")
+
+# django-allauth. Limits are ours (testbed/views/accounts/adapter.py).
+ACCOUNT_ADAPTER = "testbed.views.accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_RATE_LIMITS = False
+ACCOUNT_SESSION_REMEMBER = True  # the session ends by itself without use
+ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False  # a form signs in who fills it in
+ACCOUNT_EMAIL_VERIFICATION = "none"  # each address comes from an admin or a link
+ACCOUNT_FORMS = {
+    "login": "testbed.views.accounts.forms.SignInForm",
+    "change_password": "testbed.views.accounts.forms.PasswordForm",
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env_zone("TESTBED_TIME_ZONE", "UTC")

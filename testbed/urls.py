@@ -1,8 +1,9 @@
 """Every address of the web, in one table."""
 
+from allauth.account import views as allauth
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView, PasswordChangeView
-from django.urls import path, reverse_lazy
+from django.urls import path
+from django.views.decorators.http import require_POST
 from django.views.generic import RedirectView
 
 from testbed.api import schema
@@ -17,9 +18,9 @@ from testbed.views import (
     logs,
     orphans,
     runs,
-    sign_in,
     testbeds,
 )
+from testbed.views.accounts import passwords
 from testbed.views.catalogue import copying, saving
 from testbed.views.catalogue import images as catalogue
 from testbed.views.erasing import files as file_deletion
@@ -234,15 +235,11 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
     path("docs/yaml.md", schema.yaml_reference, name="yaml-reference"),
-    path("login/", sign_in.SignIn.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
-    path(
-        "password/",
-        PasswordChangeView.as_view(
-            template_name="account/password.html", success_url=reverse_lazy("testbeds")
-        ),
-        name="password-change",
-    ),
+    # allauth's views, under the names by which it finds them.
+    path("login/", allauth.login, name="account_login"),
+    path("logout/", require_POST(allauth.logout), name="account_logout"),
+    path("password/", allauth.password_change, name="account_change_password"),
+    path("password/none/", passwords.none_here, name="account_set_password"),
     path("record/", record.index, name="record"),
     path("record/download/", record.download, name="record-download"),
     path(
@@ -263,7 +260,14 @@ urlpatterns = [
     path("notifications/settings/", choices.index, name="notification-settings"),
     path("notifications/webhook/", choices.webhook, name="notification-webhook"),
     path("ssh-keys/remove/", keys.remove, name="ssh-key-remove"),
-    path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
+    path(
+        "admin/login/",
+        RedirectView.as_view(pattern_name="account_login", query_string=True),
+    ),
+    path(
+        "admin/password_change/",
+        RedirectView.as_view(pattern_name="account_change_password"),
+    ),
     path("admin/", admin.site.urls),
 ]
 handler400 = "testbed.views.problems.bad_request"

@@ -10,6 +10,7 @@ import logging
 import math
 from dataclasses import dataclass
 
+from allauth.account.signals import password_changed
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import (
     user_logged_in,
@@ -24,7 +25,7 @@ from django.utils import timezone
 from orchestration.errors import TestbedError
 from testbed.access.origin import address_of
 from testbed.access.record import Outcome, write
-from testbed.models.record.entries import SIGN_IN, SIGN_OUT
+from testbed.models.record.entries import PASSWORD, SIGN_IN, SIGN_OUT
 from testbed.models.record.logins import WINDOW, LoginCount
 
 logger = logging.getLogger(__name__)
@@ -38,12 +39,14 @@ MAX_NAME = 150
 class TooManyLogins(TestbedError):
     """The limit is reached; the next attempt may come after `wait_s`."""
 
-    def __init__(self, row: LoginCount) -> None:
+    def __init__(
+        self, row: LoginCount, message: str = "There were too many attempts to sign in."
+    ) -> None:
         end = row.since + WINDOW
         self.wait_s = max(1, math.ceil((end - timezone.now()).total_seconds()))
         until = timezone.localtime(end)
         super().__init__(
-            "There were too many attempts to sign in.",
+            message,
             hint=f"Try again at {until:%H:%M:%S}, or ask your lab's admin to delete the "
             "login counts of your account.",
         )
@@ -87,10 +90,9 @@ class Attempt:
         )
 
 
-def attempt_of(request: HttpRequest) -> Attempt:
-    """Return the attempt that a form for signing in makes."""
-    name = request.POST.get("username", "").replace("\0", "")
-    return Attempt(name[:MAX_NAME], address_of(request))
+def attempt_at(name: str, request: HttpRequest) -> Attempt:
+    """Return the attempt that a request makes at an account of this name."""
+    return Attempt(name.replace("\0", "")[:MAX_NAME], address_of(request))
 
 
 @receiver(user_logged_in)
@@ -129,3 +131,11 @@ def record_failure(
         outcome=Outcome.FAILED,
         address=address_of(request),
     )
+
+
+@receiver(password_changed)
+def record_change(
+    sender: object, request: HttpRequest, user: AbstractBaseUser, **more: object
+) -> None:
+    """Record who changed the own password, which ended the user's other sessions."""
+    write(user, PASSWORD, "changed the password", address=address_of(request))

@@ -61,6 +61,7 @@ ANSWERS = {
     "users": "302 200 200 200",
     "users-refused": "302 422 422 422",
     "users-nothing": "302 404 404 404",
+    "users-busy": "302 409 409 409",
     "own-group": "302 404 404 200",
     "own-group-bad": "302 404 404 422",
     "metrics": "401 404 404 200",
@@ -196,6 +197,7 @@ docs/yaml.md                                                    all             
 login/                                                          all                all
 logout/                                                         never              on
 password/                                                       users              users
+password/none/                                                  users-busy         impossible
 quotas/                                                         200:administer     impossible
 groups/                                                         users              422:administer
 groups/<int:pk>/                                                own-group          own-group-bad
@@ -211,7 +213,7 @@ ssh-keys/remove/                                                impossible      
 admin/login/                                                    on                 on
 admin/                                                          staff              staff
 admin/logout/                                                   staff-405          on
-admin/password_change/                                          staff              staff
+admin/password_change/                                          on                 on
 admin/password_change/done/                                     staff              staff-405
 admin/autocomplete/                                             nobody             staff-405
 admin/jsi18n/                                                   staff              staff-405

@@ -16,7 +16,7 @@ from django.utils import timezone
 MOST_TEXT = 1_000
 MOST_NAME = 200
 # What users do to no testbed; `access.permissions.Act` names the others.
-SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
+SIGN_IN, SIGN_OUT, PASSWORD = "sign_in", "sign_out", "password"
 GROUPS, SSH_KEYS, ADMIN_PAGES = "groups", "ssh_keys", "admin_pages"
 ORPHANS, IMAGES, HOSTS = "orphans", "images", "hosts"
 NOTIFICATIONS = "notifications"
@@ -25,6 +25,7 @@ RUN_END = "run_end"
 OTHER_ACTS = {
     SIGN_IN: "sign in",
     SIGN_OUT: "sign out",
+    PASSWORD: "change passwords",
     GROUPS: "change groups",
     SSH_KEYS: "change SSH keys",
     ADMIN_PAGES: "use the admin pages",
