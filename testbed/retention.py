@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from orchestration.amounts import size
 from testbed.access.limits import MIB, limits_of
-from testbed.models import Cleanup, Entry, Event, Notification, Run
+from testbed.models import Cleanup, Entry, Event, Notification, Run, WebSession
 
 logger = logging.getLogger(__name__)
 # A chunk takes some ten milliseconds on SQLite, which has one writer at a time.
@@ -79,6 +79,13 @@ def forget_old_entries(*, most: int = CHUNK_EVENTS) -> int:
 def forget_old_notifications() -> int:
     """Remove what users were told long ago; return how many rows."""
     return Notification.objects.forget(timezone.now() - KEPT_NOTIFICATIONS)
+
+
+def forget_old_sessions() -> int:
+    """Remove sessions that ended; return how many."""
+    ended = WebSession.objects.filter(expire_date__lt=timezone.now())
+    pks = list(ended.values_list("pk", flat=True)[:CHUNK_EVENTS])
+    return WebSession.objects.filter(pk__in=pks).delete()[0]
 
 
 def _due() -> dict[int, str]:

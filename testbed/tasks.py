@@ -20,6 +20,7 @@ from testbed.retention import (
     forget_old_cleanups,
     forget_old_entries,
     forget_old_notifications,
+    forget_old_sessions,
     remove_old_logs,
 )
 from testbed.runs.batches import run_batch
@@ -71,6 +72,7 @@ def keep_house_once() -> dict[str, int]:
         "old entries of the record removed": forget_old_entries,
         "users told of hosts": watch_hosts,
         "old notifications removed": forget_old_notifications,
+        "sessions that ended removed": forget_old_sessions,
         "scheduled snapshots above their number": order_deletions,
         "records of old acts on snapshots removed": forget_old_orders,
         "samples folded into minutes": fold_samples,

@@ -20,7 +20,7 @@ from testbed.views import (
     runs,
     testbeds,
 )
-from testbed.views.accounts import passwords
+from testbed.views.accounts import passwords, sessions
 from testbed.views.catalogue import copying, saving
 from testbed.views.catalogue import images as catalogue
 from testbed.views.erasing import files as file_deletion
@@ -240,6 +240,9 @@ urlpatterns = [
     path("logout/", require_POST(allauth.logout), name="account_logout"),
     path("password/", allauth.password_change, name="account_change_password"),
     path("password/none/", passwords.none_here, name="account_set_password"),
+    path("account/", sessions.index, name="account"),
+    path("account/sessions/end/", sessions.end, name="session-end"),
+    path("account/sessions/end-others/", sessions.end_others, name="sessions-end"),
     path("record/", record.index, name="record"),
     path("record/download/", record.download, name="record-download"),
     path(

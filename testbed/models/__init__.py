@@ -5,6 +5,7 @@ one row live here; the packages `testbeds`, `hosts`, `images`, `orphans` and `ru
 change rows, and `runs` alone writes events, tasks and batches.
 """
 
+from testbed.models.accounts.sessions import WebSession
 from testbed.models.allowances import Allowance, GroupAllowance
 from testbed.models.checks.new_hosts import HostFinding, NewHost
 from testbed.models.cleanups import Cleanup, CleanupItem
@@ -83,4 +84,5 @@ __all__ = [
     "Testbed",
     "TrashItem",
     "UserKey",
+    "WebSession",
 ]

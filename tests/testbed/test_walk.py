@@ -198,6 +198,9 @@ login/                                                          all             
 logout/                                                         never              on
 password/                                                       users              users
 password/none/                                                  users-busy         impossible
+account/                                                        users              impossible
+account/sessions/end/                                           impossible         users-nothing
+account/sessions/end-others/                                    impossible         on
 quotas/                                                         200:administer     impossible
 groups/                                                         users              422:administer
 groups/<int:pk>/                                                own-group          own-group-bad

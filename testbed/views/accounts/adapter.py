@@ -68,8 +68,8 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
-        """Lead back to the testbeds."""
-        return reverse("testbeds")
+        """Lead back to the account."""
+        return reverse("account")
 
     @staticmethod
     def _attempt(request: HttpRequest, credentials: Mapping[str, object]) -> Attempt:

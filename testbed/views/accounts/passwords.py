@@ -20,4 +20,4 @@ def none_here(request: Request) -> HttpResponse:
         "Your account has no password here.",
         hint="Change it where you sign in, or ask a lab admin to give you one here.",
     )
-    return problem_page(request, problem, status=CONFLICT, back=reverse("testbeds"))
+    return problem_page(request, problem, status=CONFLICT, back=reverse("account"))
