@@ -17,6 +17,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_domains,
     env_expiry,
     env_factor,
     env_generated,
@@ -169,7 +170,13 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # each address comes from an admin or a lin
 ACCOUNT_FORMS = {
     "login": "testbed.views.accounts.forms.SignInForm",
     "change_password": "testbed.views.accounts.forms.PasswordForm",
+    "reset_password": "testbed.views.accounts.forms.ResetForm",
+    "reset_password_from_key": "testbed.views.accounts.forms.NewPasswordForm",
+    "signup": "testbed.views.accounts.forms.AccountForm",
 }
+PASSWORD_RESET_TIMEOUT = 3600
+# Users with an address of these domains make themselves an account.
+REGISTRATION_DOMAINS = frozenset(env_domains("TESTBED_REGISTRATION_DOMAINS"))
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env_zone("TESTBED_TIME_ZONE", "UTC")

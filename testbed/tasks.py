@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from celery import shared_task
 
+from testbed.accounts.invitations import mail_registration
+from testbed.accounts.resets import mail_reset
 from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.expiry.sweeping import expire, find_idle
 from testbed.hosts.adding import check_new_host, send_checks_again
@@ -19,6 +21,7 @@ from testbed.notifications.telling import watch_hosts
 from testbed.retention import (
     forget_old_cleanups,
     forget_old_entries,
+    forget_old_invitations,
     forget_old_notifications,
     forget_old_sessions,
     remove_old_logs,
@@ -40,6 +43,8 @@ __all__ = [
     "expire",
     "find_idle",
     "keep_house",
+    "mail_registration",
+    "mail_reset",
     "observe",
     "observe_images",
     "push_keys",
@@ -72,6 +77,7 @@ def keep_house_once() -> dict[str, int]:
         "old entries of the record removed": forget_old_entries,
         "users told of hosts": watch_hosts,
         "old notifications removed": forget_old_notifications,
+        "old invitations removed": forget_old_invitations,
         "sessions that ended removed": forget_old_sessions,
         "scheduled snapshots above their number": order_deletions,
         "records of old acts on snapshots removed": forget_old_orders,

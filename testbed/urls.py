@@ -20,7 +20,7 @@ from testbed.views import (
     runs,
     testbeds,
 )
-from testbed.views.accounts import passwords, sessions
+from testbed.views.accounts import invitations, passwords, sessions
 from testbed.views.catalogue import copying, saving
 from testbed.views.catalogue import images as catalogue
 from testbed.views.erasing import files as file_deletion
@@ -236,10 +236,31 @@ urlpatterns = [
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
     path("docs/yaml.md", schema.yaml_reference, name="yaml-reference"),
     # allauth's views, under the names by which it finds them.
-    path("login/", allauth.login, name="account_login"),
+    path("login/", passwords.sign_in, name="account_login"),
     path("logout/", require_POST(allauth.logout), name="account_logout"),
     path("password/", allauth.password_change, name="account_change_password"),
     path("password/none/", passwords.none_here, name="account_set_password"),
+    path("password/reset/", passwords.reset, name="account_reset_password"),
+    path(
+        "password/reset/done/",
+        allauth.password_reset_done,
+        name="account_reset_password_done",
+    ),
+    path(
+        "password/reset/key/done/",
+        allauth.password_reset_from_key_done,
+        name="account_reset_password_from_key_done",
+    ),
+    path(
+        "password/reset/key/<slug:uidb36>/<str:key>/",
+        allauth.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
+    path("signup/", allauth.signup, name="account_signup"),
+    path("register/", invitations.register, name="register"),
+    path("invitations/", invitations.index, name="invitations"),
+    path("invitations/withdraw/", invitations.withdraw, name="invitation-withdraw"),
+    path("invitations/<str:token>/", invitations.accept, name="invitation"),
     path("account/", sessions.index, name="account"),
     path("account/sessions/end/", sessions.end, name="session-end"),
     path("account/sessions/end-others/", sessions.end_others, name="sessions-end"),

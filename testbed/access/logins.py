@@ -1,4 +1,4 @@
-"""Limits attempts to sign in, by account and by address, and logs their outcome.
+"""Limits attempts to sign in, and mails that strangers ask for, and logs the outcome.
 
 An attempt is counted before the password is hashed, so that simultaneous attempts do
 not pass together, and cost no processor time once the limit is reached. An account has
@@ -10,7 +10,7 @@ import logging
 import math
 from dataclasses import dataclass
 
-from allauth.account.signals import password_changed
+from allauth.account.signals import password_changed, password_reset
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import (
     user_logged_in,
@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 PER_ADDRESS = 60
 PER_ACCOUNT_AND_ADDRESS = 10
 PER_ACCOUNT = 100
+# Mails that one address asks for, and those to one mailbox.
+MAILS_PER_ADDRESS = 20
+MAILS_PER_MAILBOX = 5
 # As long as an account's name.
 MAX_NAME = 150
 
@@ -95,6 +98,22 @@ def attempt_at(name: str, request: HttpRequest) -> Attempt:
     return Attempt(name.replace("\0", "")[:MAX_NAME], address_of(request))
 
 
+def count_mail(mailbox: str, request: HttpRequest) -> None:
+    """Count a mail that a stranger asks for. Raises: TooManyLogins.
+
+    It is counted whether there is such an account or not.
+    """
+    limits = {
+        f"mails for address {address_of(request)}": MAILS_PER_ADDRESS,
+        f"mails to {mailbox.lower()[:MAX_NAME]}": MAILS_PER_MAILBOX,
+    }
+    for subject, limit in limits.items():
+        row = LoginCount.objects.add(subject)
+        if row.attempts > limit:
+            logger.warning("%r has to wait.", subject)
+            raise TooManyLogins(row, "There were too many requests for mails.")
+
+
 @receiver(user_logged_in)
 def record_sign_in(
     sender: object, request: HttpRequest, user: AbstractBaseUser, **more: object
@@ -139,3 +158,11 @@ def record_change(
 ) -> None:
     """Record who changed the own password, which ended the user's other sessions."""
     write(user, PASSWORD, "changed the password", address=address_of(request))
+
+
+@receiver(password_reset)
+def record_reset(
+    sender: object, request: HttpRequest, user: AbstractBaseUser, **more: object
+) -> None:
+    """Record who chose a new password with a link."""
+    write(user, PASSWORD, "chose a new password by mail", address=address_of(request))

@@ -67,6 +67,7 @@ ANSWERS = {
     "metrics": "401 404 404 200",
     "all": "200 200 200 200",
     "on": "302 302 302 302",
+    "no-way": "404 404 404 404",  # to nobody, as this lab is set up
     "never": "405 405 405 405",
     "own": "302 404 404 200 200",
     "own-goes": "302 404 404 404 302",
@@ -198,6 +199,15 @@ login/                                                          all             
 logout/                                                         never              on
 password/                                                       users              users
 password/none/                                                  users-busy         impossible
+password/reset/                                                 no-way             no-way
+password/reset/done/                                            all                never
+password/reset/key/done/                                        all                never
+password/reset/key/<slug:uidb36>/<str:key>/                     all                all
+signup/                                                         all                all
+register/                                                       no-way             no-way
+invitations/                                                    200:administer     422:administer
+invitations/withdraw/                                           impossible         404:administer
+invitations/<str:token>/                                        no-way             never
 account/                                                        users              impossible
 account/sessions/end/                                           impossible         users-nothing
 account/sessions/end-others/                                    impossible         on
@@ -228,6 +238,8 @@ admin/auth/user/<id>/password/                                  rights          
 # Parts of routes, and what an address has in their place.
 PARTS = {
     "<testbed:address>": "olive/lab",
+    "<slug:uidb36>/<str:key>": "1/abc-def",
+    "<str:token>": "no-token",
     "<str:word>": "lab",
     "<part:rest>": "artefacts/",
     "new-hosts/<slug:name>": "new-hosts/host-c",

@@ -20,6 +20,7 @@ SIGN_IN, SIGN_OUT, PASSWORD = "sign_in", "sign_out", "password"
 GROUPS, SSH_KEYS, ADMIN_PAGES = "groups", "ssh_keys", "admin_pages"
 ORPHANS, IMAGES, HOSTS = "orphans", "images", "hosts"
 NOTIFICATIONS = "notifications"
+INVITATIONS = "invitations"
 RESERVATIONS = "reservations"
 RUN_END = "run_end"
 OTHER_ACTS = {
@@ -33,6 +34,7 @@ OTHER_ACTS = {
     IMAGES: "delete and share images",
     HOSTS: "add and change hosts",
     NOTIFICATIONS: "choose notifications",
+    INVITATIONS: "invite users",
     RESERVATIONS: "reserve hosts",
 }
 

@@ -160,9 +160,12 @@ def test_name_that_looks_like_a_pair_counts_for_itself():
 WORDS = {"username": "olive", "password": "olive-pass"}
 
 
-def test_session_of_before_the_sign_in_is_not_the_one_after(owner: User):
+def test_session_of_before_the_sign_in_is_not_the_one_after(
+    owner: User, mails: list[str]
+):
     """A key that another planted in the browser signs its owner in nowhere."""
     client = Client()
+    client.get("/password/reset/key/1/some-key/")
     session = client.session
     session["planted"] = "yes"
     session.save()
