@@ -169,9 +169,9 @@ ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False  # a form signs in who fills it in
 ACCOUNT_EMAIL_VERIFICATION = "none"  # each address comes from an admin or a link
 ACCOUNT_FORMS = {
     "login": "testbed.views.accounts.forms.SignInForm",
-    "change_password": "testbed.views.accounts.forms.PasswordForm",
-    "reset_password": "testbed.views.accounts.forms.ResetForm",
-    "reset_password_from_key": "testbed.views.accounts.forms.NewPasswordForm",
+    "change_password": "testbed.views.accounts.forms.PasswordForm",  # nosec B105
+    "reset_password": "testbed.views.accounts.forms.ResetForm",  # nosec B105
+    "reset_password_from_key": "testbed.views.accounts.forms.NewPasswordForm",  # nosec B105
     "signup": "testbed.views.accounts.forms.AccountForm",
 }
 PASSWORD_RESET_TIMEOUT = 3600
