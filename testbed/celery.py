@@ -28,6 +28,8 @@ app.steps["worker"].add("testbed.beat:BeatWatch")
 CHECK_NEW_HOST = "testbed.tasks.hosts.check_new_host"
 CLEAN_UP = "testbed.tasks.cleanups.clean_up"
 DELIVER = "testbed.tasks.notifications.deliver"
+MAIL_REGISTRATION = "testbed.tasks.accounts.mail_registration"
+MAIL_RESET = "testbed.tasks.accounts.mail_reset"
 OBSERVE = "testbed.tasks.observe.observe"
 OBSERVE_IMAGES = "testbed.tasks.images.observe_images"
 PUSH_KEYS = "testbed.tasks.ssh.push_keys"
@@ -35,6 +37,8 @@ REMOVE_UNSAVED = "testbed.tasks.images.remove_unsaved"
 RUN_BATCH = "testbed.tasks.batches.run_batch"
 ADOPT = "testbed.tasks.periodic.adopt"
 START_RUNS = "testbed.tasks.periodic.start_runs"
+# Later, a user who waits for a mail has asked for another.
+MAIL_LATE_S = 600
 
 
 def request_cleanup(cleanup_id: int) -> None:
@@ -53,6 +57,18 @@ def request_deliveries() -> None:
     """Request that mails and webhooks are sent; the periodic task would later."""
     with _logged("notifications are delivered later"):
         app.send_task(DELIVER, expires=settings.DELIVER_EVERY_S)
+
+
+def request_registration_mail(email: str) -> None:
+    """Request the mail with which a user registers; the user asks again without it."""
+    with _logged("a registration is not mailed"):
+        app.send_task(MAIL_REGISTRATION, args=(email,), expires=MAIL_LATE_S)
+
+
+def request_reset_mail(email: str, address: str) -> None:
+    """Request the mail for a new password; the user asks again without it."""
+    with _logged("a link for a new password is not mailed"):
+        app.send_task(MAIL_RESET, args=(email, address), expires=MAIL_LATE_S)
 
 
 def request_observation() -> None:

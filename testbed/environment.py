@@ -5,6 +5,7 @@ variable with the suffix `_FILE`.
 """
 
 import os
+import re
 import secrets
 import tempfile
 from contextlib import suppress
@@ -26,6 +27,7 @@ MOST_FACTOR = 1000.0
 MOST_EXPIRY_H = 87_600  # ten years
 MOST_IDLE_H = 160  # samples are kept for a week
 MOST_AHEAD_DAYS = 365
+DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
 class ExpiryTimes(NamedTuple):
@@ -66,6 +68,18 @@ def env_list(name: str, default: str = "") -> list[str]:
     """Return the words of a comma-separated value."""
     words = os.environ.get(name, default).split(",")
     return [word.strip() for word in words if word.strip()]
+
+
+def env_domains(name: str) -> list[str]:
+    """Return domains of mail addresses. Raises: ImproperlyConfigured."""
+    domains = [domain.lower() for domain in env_list(name)]
+    for domain in domains:
+        if not DOMAIN.fullmatch(domain):
+            raise ImproperlyConfigured(
+                f"{name}={domain!r}: use domains of mail addresses, separated by commas, "
+                "such as uni.example,cs.uni.example."
+            )
+    return domains
 
 
 def env_bool(name: str, *, default: bool) -> bool:

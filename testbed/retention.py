@@ -20,13 +20,22 @@ from django.utils import timezone
 
 from orchestration.amounts import size
 from testbed.access.limits import MIB, limits_of
-from testbed.models import Cleanup, Entry, Event, Notification, Run
+from testbed.models import (
+    Cleanup,
+    Entry,
+    Event,
+    Invitation,
+    Notification,
+    Run,
+    WebSession,
+)
 
 logger = logging.getLogger(__name__)
 # A chunk takes some ten milliseconds on SQLite, which has one writer at a time.
 CHUNK_EVENTS = 2_000
 CHUNKS_AT_ONCE = 50
 KEPT_NOTIFICATIONS = timedelta(days=30)
+KEPT_INVITATIONS = timedelta(days=30)  # after their end
 
 
 class Kept(NamedTuple):
@@ -79,6 +88,18 @@ def forget_old_entries(*, most: int = CHUNK_EVENTS) -> int:
 def forget_old_notifications() -> int:
     """Remove what users were told long ago; return how many rows."""
     return Notification.objects.forget(timezone.now() - KEPT_NOTIFICATIONS)
+
+
+def forget_old_sessions() -> int:
+    """Remove sessions that ended; return how many."""
+    ended = WebSession.objects.filter(expire_date__lt=timezone.now())
+    pks = list(ended.values_list("pk", flat=True)[:CHUNK_EVENTS])
+    return WebSession.objects.filter(pk__in=pks).delete()[0]
+
+
+def forget_old_invitations() -> int:
+    """Remove invitations that ended long ago; return how many."""
+    return Invitation.objects.forget_before(timezone.now() - KEPT_INVITATIONS)
 
 
 def _due() -> dict[int, str]:

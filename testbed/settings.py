@@ -17,6 +17,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_domains,
     env_expiry,
     env_factor,
     env_generated,
@@ -77,6 +78,8 @@ INSTALLED_APPS = [
     "django_htmx",
     "csp",
     "django_celery_beat",
+    "allauth",
+    "allauth.account",
     "testbed",
 ]
 MIDDLEWARE = [
@@ -95,6 +98,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "testbed.access.rates.tell_rate",
+    "allauth.account.middleware.AccountMiddleware",
     "testbed.views.problems.explain_wrong_method",
     "testbed.views.addresses.FormerAddresses",
 ]
@@ -152,9 +156,28 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = reverse_lazy("login")
+LOGIN_URL = reverse_lazy("account_login")
 LOGIN_REDIRECT_URL = reverse_lazy("testbeds")
-LOGOUT_REDIRECT_URL = reverse_lazy("login")
+LOGOUT_REDIRECT_URL = reverse_lazy("account_login")
+
+# django-allauth. Limits are ours (testbed/views/accounts/adapter.py).
+ACCOUNT_ADAPTER = "testbed.views.accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_RATE_LIMITS = False
+ACCOUNT_SESSION_REMEMBER = True  # the session ends by itself without use
+ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False  # a form signs in who fills it in
+ACCOUNT_EMAIL_VERIFICATION = "none"  # each address comes from an admin or a link
+ACCOUNT_FORMS = {
+    "login": "testbed.views.accounts.forms.SignInForm",
+    "change_password": "testbed.views.accounts.forms.PasswordForm",  # nosec B105
+    "reset_password": "testbed.views.accounts.forms.ResetForm",  # nosec B105
+    "reset_password_from_key": "testbed.views.accounts.forms.NewPasswordForm",  # nosec B105
+    "signup": "testbed.views.accounts.forms.AccountForm",
+}
+PASSWORD_RESET_TIMEOUT = 3600
+# Users with an address of these domains make themselves an account.
+REGISTRATION_DOMAINS = frozenset(env_domains("TESTBED_REGISTRATION_DOMAINS"))
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = env_zone("TESTBED_TIME_ZONE", "UTC")

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from celery import shared_task
 
 from testbed.access.tokens import forget_old_tokens
+from testbed.accounts.invitations import mail_registration
+from testbed.accounts.resets import mail_reset
 from testbed.api.keyed import forget_old_requests
 from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.expiry.sweeping import expire, find_idle
@@ -21,7 +23,9 @@ from testbed.notifications.telling import watch_hosts
 from testbed.retention import (
     forget_old_cleanups,
     forget_old_entries,
+    forget_old_invitations,
     forget_old_notifications,
+    forget_old_sessions,
     remove_old_logs,
 )
 from testbed.runs.batches import run_batch
@@ -41,6 +45,8 @@ __all__ = [
     "expire",
     "find_idle",
     "keep_house",
+    "mail_registration",
+    "mail_reset",
     "observe",
     "observe_images",
     "push_keys",
@@ -75,6 +81,8 @@ def keep_house_once() -> dict[str, int]:
         "old notifications removed": forget_old_notifications,
         "expired API tokens removed": forget_old_tokens,
         "old answers of the API removed": forget_old_requests,
+        "old invitations removed": forget_old_invitations,
+        "sessions that ended removed": forget_old_sessions,
         "scheduled snapshots above their number": order_deletions,
         "records of old acts on snapshots removed": forget_old_orders,
         "samples folded into minutes": fold_samples,

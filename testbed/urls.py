@@ -1,8 +1,9 @@
 """Every address of the web, in one table."""
 
+from allauth.account import views as allauth
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView, PasswordChangeView
-from django.urls import path, reverse_lazy
+from django.urls import path
+from django.views.decorators.http import require_POST
 from django.views.generic import RedirectView
 
 from testbed.api import document, schema
@@ -18,9 +19,9 @@ from testbed.views import (
     logs,
     orphans,
     runs,
-    sign_in,
     testbeds,
 )
+from testbed.views.accounts import invitations, passwords, sessions
 from testbed.views.catalogue import copying, saving
 from testbed.views.catalogue import images as catalogue
 from testbed.views.erasing import files as file_deletion
@@ -237,15 +238,35 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
     path("docs/yaml.md", schema.yaml_reference, name="yaml-reference"),
-    path("login/", sign_in.SignIn.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    # allauth's views, under the names by which it finds them.
+    path("login/", passwords.sign_in, name="account_login"),
+    path("logout/", require_POST(allauth.logout), name="account_logout"),
+    path("password/", allauth.password_change, name="account_change_password"),
+    path("password/none/", passwords.none_here, name="account_set_password"),
+    path("password/reset/", passwords.reset, name="account_reset_password"),
     path(
-        "password/",
-        PasswordChangeView.as_view(
-            template_name="account/password.html", success_url=reverse_lazy("testbeds")
-        ),
-        name="password-change",
+        "password/reset/done/",
+        allauth.password_reset_done,
+        name="account_reset_password_done",
     ),
+    path(
+        "password/reset/key/done/",
+        allauth.password_reset_from_key_done,
+        name="account_reset_password_from_key_done",
+    ),
+    path(
+        "password/reset/key/<slug:uidb36>/<str:key>/",
+        allauth.password_reset_from_key,
+        name="account_reset_password_from_key",
+    ),
+    path("signup/", allauth.signup, name="account_signup"),
+    path("register/", invitations.register, name="register"),
+    path("invitations/", invitations.index, name="invitations"),
+    path("invitations/withdraw/", invitations.withdraw, name="invitation-withdraw"),
+    path("invitations/<str:token>/", invitations.accept, name="invitation"),
+    path("account/", sessions.index, name="account"),
+    path("account/sessions/end/", sessions.end, name="session-end"),
+    path("account/sessions/end-others/", sessions.end_others, name="sessions-end"),
     path("record/", record.index, name="record"),
     path("record/download/", record.download, name="record-download"),
     path(
@@ -268,7 +289,14 @@ urlpatterns = [
     path("notifications/settings/", choices.index, name="notification-settings"),
     path("notifications/webhook/", choices.webhook, name="notification-webhook"),
     path("ssh-keys/remove/", keys.remove, name="ssh-key-remove"),
-    path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
+    path(
+        "admin/login/",
+        RedirectView.as_view(pattern_name="account_login", query_string=True),
+    ),
+    path(
+        "admin/password_change/",
+        RedirectView.as_view(pattern_name="account_change_password"),
+    ),
     path("admin/", admin.site.urls),
 ]
 handler400 = "testbed.views.problems.bad_request"

@@ -1,4 +1,4 @@
-"""Limits attempts to sign in, by account and by address, and logs their outcome.
+"""Limits attempts to sign in, and mails that strangers ask for, and logs the outcome.
 
 An attempt is counted before the password is hashed, so that simultaneous attempts do
 not pass together, and cost no processor time once the limit is reached. An account has
@@ -10,6 +10,7 @@ import logging
 import math
 from dataclasses import dataclass
 
+from allauth.account.signals import password_changed, password_reset
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import (
     user_logged_in,
@@ -24,13 +25,16 @@ from django.utils import timezone
 from orchestration.errors import TestbedError
 from testbed.access.origin import address_of
 from testbed.access.record import Outcome, write
-from testbed.models.record.entries import SIGN_IN, SIGN_OUT
+from testbed.models.record.entries import PASSWORD, SIGN_IN, SIGN_OUT
 from testbed.models.record.logins import WINDOW, LoginCount
 
 logger = logging.getLogger(__name__)
 PER_ADDRESS = 60
 PER_ACCOUNT_AND_ADDRESS = 10
 PER_ACCOUNT = 100
+# Mails that one address asks for, and those to one mailbox.
+MAILS_PER_ADDRESS = 20
+MAILS_PER_MAILBOX = 5
 # As long as an account's name.
 MAX_NAME = 150
 
@@ -38,12 +42,14 @@ MAX_NAME = 150
 class TooManyLogins(TestbedError):
     """The limit is reached; the next attempt may come after `wait_s`."""
 
-    def __init__(self, row: LoginCount) -> None:
+    def __init__(
+        self, row: LoginCount, message: str = "There were too many attempts to sign in."
+    ) -> None:
         end = row.since + WINDOW
         self.wait_s = max(1, math.ceil((end - timezone.now()).total_seconds()))
         until = timezone.localtime(end)
         super().__init__(
-            "There were too many attempts to sign in.",
+            message,
             hint=f"Try again at {until:%H:%M:%S}, or ask your lab's admin to delete the "
             "login counts of your account.",
         )
@@ -87,10 +93,25 @@ class Attempt:
         )
 
 
-def attempt_of(request: HttpRequest) -> Attempt:
-    """Return the attempt that a form for signing in makes."""
-    name = request.POST.get("username", "").replace("\0", "")
-    return Attempt(name[:MAX_NAME], address_of(request))
+def attempt_at(name: str, request: HttpRequest) -> Attempt:
+    """Return the attempt that a request makes at an account of this name."""
+    return Attempt(name.replace("\0", "")[:MAX_NAME], address_of(request))
+
+
+def count_mail(mailbox: str, request: HttpRequest) -> None:
+    """Count a mail that a stranger asks for. Raises: TooManyLogins.
+
+    It is counted whether there is such an account or not.
+    """
+    limits = {
+        f"mails for address {address_of(request)}": MAILS_PER_ADDRESS,
+        f"mails to {mailbox.lower()[:MAX_NAME]}": MAILS_PER_MAILBOX,
+    }
+    for subject, limit in limits.items():
+        row = LoginCount.objects.add(subject)
+        if row.attempts > limit:
+            logger.warning("%r has to wait.", subject)
+            raise TooManyLogins(row, "There were too many requests for mails.")
 
 
 @receiver(user_logged_in)
@@ -129,3 +150,19 @@ def record_failure(
         outcome=Outcome.FAILED,
         address=address_of(request),
     )
+
+
+@receiver(password_changed)
+def record_change(
+    sender: object, request: HttpRequest, user: AbstractBaseUser, **more: object
+) -> None:
+    """Record who changed the own password, which ended the user's other sessions."""
+    write(user, PASSWORD, "changed the password", address=address_of(request))
+
+
+@receiver(password_reset)
+def record_reset(
+    sender: object, request: HttpRequest, user: AbstractBaseUser, **more: object
+) -> None:
+    """Record who chose a new password with a link."""
+    write(user, PASSWORD, "chose a new password by mail", address=address_of(request))

@@ -8,6 +8,7 @@ keys. No permission of Django's is used.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+from allauth.account.models import EmailAddress
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -31,6 +32,8 @@ else:
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
+# An account's address is the one that its row has; these rows are allauth's notes.
+admin.site.unregister(EmailAddress)
 
 
 @admin.register(User)

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('testbed', '0050_told_of_reservations'),
+        ('testbed', '0051_sessions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -5,6 +5,8 @@ one row live here; the packages `testbeds`, `hosts`, `images`, `orphans` and `ru
 change rows, and `runs` alone writes events, tasks and batches.
 """
 
+from testbed.models.accounts.invitations import Invitation
+from testbed.models.accounts.sessions import WebSession
 from testbed.models.allowances import Allowance, GroupAllowance
 from testbed.models.checks.new_hosts import HostFinding, NewHost
 from testbed.models.cleanups import Cleanup, CleanupItem
@@ -58,6 +60,7 @@ __all__ = [
     "ImageStore",
     "Instruction",
     "Inventory",
+    "Invitation",
     "JumpReach",
     "KeyCount",
     "KeyProblem",
@@ -87,4 +90,5 @@ __all__ = [
     "Testbed",
     "TrashItem",
     "UserKey",
+    "WebSession",
 ]

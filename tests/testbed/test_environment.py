@@ -14,6 +14,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_domains,
     env_expiry,
     env_factor,
     env_generated,
@@ -376,3 +377,19 @@ def test_bounds_of_reservations_that_cannot_be_stop_the_start(
 
     with pytest.raises(ImproperlyConfigured, match=words):
         env_reservations("SOME")
+
+
+def test_domains_are_words_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("D", "Uni.Example, cs.uni.example")
+
+    assert env_domains("D") == ["uni.example", "cs.uni.example"]
+
+
+@pytest.mark.parametrize("value", ["@uni.example", "example", "*.uni.example", "a b.c"])
+def test_domain_that_cannot_be_stops_the_start(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("D", value)
+
+    with pytest.raises(ImproperlyConfigured, match="D="):
+        env_domains("D")

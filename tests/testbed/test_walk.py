@@ -61,11 +61,13 @@ ANSWERS = {
     "users": "302 200 200 200",
     "users-refused": "302 422 422 422",
     "users-nothing": "302 404 404 404",
+    "users-busy": "302 409 409 409",
     "own-group": "302 404 404 200",
     "own-group-bad": "302 404 404 422",
     "metrics": "401 404 404 200",
     "all": "200 200 200 200",
     "on": "302 302 302 302",
+    "no-way": "404 404 404 404",  # to nobody, as this lab is set up
     "never": "405 405 405 405",
     "own": "302 404 404 200 200",
     "own-goes": "302 404 404 404 302",
@@ -197,6 +199,19 @@ docs/yaml.md                                                    all             
 login/                                                          all                all
 logout/                                                         never              on
 password/                                                       users              users
+password/none/                                                  users-busy         impossible
+password/reset/                                                 no-way             no-way
+password/reset/done/                                            all                never
+password/reset/key/done/                                        all                never
+password/reset/key/<slug:uidb36>/<str:key>/                     all                all
+signup/                                                         all                all
+register/                                                       no-way             no-way
+invitations/                                                    200:administer     422:administer
+invitations/withdraw/                                           impossible         404:administer
+invitations/<str:token>/                                        no-way             never
+account/                                                        users              impossible
+account/sessions/end/                                           impossible         users-nothing
+account/sessions/end-others/                                    impossible         on
 quotas/                                                         200:administer     impossible
 groups/                                                         users              422:administer
 groups/<int:pk>/                                                own-group          own-group-bad
@@ -214,7 +229,7 @@ tokens/revoke/                                                  impossible      
 admin/login/                                                    on                 on
 admin/                                                          staff              staff
 admin/logout/                                                   staff-405          on
-admin/password_change/                                          staff              staff
+admin/password_change/                                          on                 on
 admin/password_change/done/                                     staff              staff-405
 admin/autocomplete/                                             nobody             staff-405
 admin/jsi18n/                                                   staff              staff-405
@@ -226,6 +241,8 @@ admin/auth/user/<id>/password/                                  rights          
 # Parts of routes, and what an address has in their place.
 PARTS = {
     "<testbed:address>": "olive/lab",
+    "<slug:uidb36>/<str:key>": "1/abc-def",
+    "<str:token>": "no-token",
     "<str:word>": "lab",
     "<part:rest>": "artefacts/",
     "new-hosts/<slug:name>": "new-hosts/host-c",

@@ -16,16 +16,18 @@ from django.utils import timezone
 MOST_TEXT = 1_000
 MOST_NAME = 200
 # What users do to no testbed; `access.permissions.Act` names the others.
-SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
+SIGN_IN, SIGN_OUT, PASSWORD = "sign_in", "sign_out", "password"
 GROUPS, SSH_KEYS, ADMIN_PAGES = "groups", "ssh_keys", "admin_pages"
 ORPHANS, IMAGES, HOSTS = "orphans", "images", "hosts"
 NOTIFICATIONS = "notifications"
 TOKENS = "tokens"
+INVITATIONS = "invitations"
 RESERVATIONS = "reservations"
 RUN_END = "run_end"
 OTHER_ACTS = {
     SIGN_IN: "sign in",
     SIGN_OUT: "sign out",
+    PASSWORD: "change passwords",
     GROUPS: "change groups",
     SSH_KEYS: "change SSH keys",
     ADMIN_PAGES: "use the admin pages",
@@ -34,6 +36,7 @@ OTHER_ACTS = {
     HOSTS: "add and change hosts",
     NOTIFICATIONS: "choose notifications",
     TOKENS: "make and revoke API tokens",
+    INVITATIONS: "invite users",
     RESERVATIONS: "reserve hosts",
 }
 

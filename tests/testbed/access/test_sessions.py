@@ -3,17 +3,18 @@
 from datetime import timedelta
 
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
 from testbed.access.sessions import SessionStore
+from testbed.models import WebSession
+from testbed.retention import forget_old_sessions
 
 
 def test_key_in_the_database_is_no_cookie(client: Client, owner: User):
     client.force_login(owner)
     thief = Client()
-    thief.cookies["sessionid"] = Session.objects.get().session_key
+    thief.cookies["sessionid"] = WebSession.objects.get().session_key
 
     assert client.get("/").status_code == 200
     assert thief.get("/").status_code == 302
@@ -28,7 +29,7 @@ def test_session_that_was_logged_out_is_over(client: Client, owner: User):
     client.post("/logout/")
 
     assert (before, thief.get("/").status_code) == (200, 302)
-    assert not Session.objects.exists()
+    assert not WebSession.objects.exists()
 
 
 def test_session_ends_when_it_is_not_used(client: Client, owner: User, settings):
@@ -46,23 +47,43 @@ def test_session_that_is_used_goes_on(client: Client, owner: User, settings):
 
     answer = client.get("/")
 
-    left = Session.objects.get().expire_date - timezone.now()
+    left = WebSession.objects.get().expire_date - timezone.now()
     assert left > timedelta(minutes=55)
     assert answer.cookies["sessionid"]["max-age"] == 3600
 
 
+def test_session_of_a_visitor_is_short(db: None):
+    session = SessionStore()
+    session["word"] = "kept"
+    session.save()
+
+    left = WebSession.objects.get().expire_date - timezone.now()
+    assert left < timedelta(hours=1)
+
+
+def test_sessions_that_ended_are_removed(client: Client, owner: User):
+    client.force_login(owner)
+    Client().force_login(owner)
+    WebSession.objects.filter(pk=WebSession.objects.first().pk).update(
+        expire_date=timezone.now() - timedelta(seconds=1)
+    )
+
+    assert forget_old_sessions() == 1
+    assert WebSession.objects.count() == 1
+
+
 def test_session_is_not_written_at_each_request(client: Client, owner: User):
     client.force_login(owner)
-    before = Session.objects.get().expire_date
+    before = WebSession.objects.get().expire_date
 
     client.get("/")
 
-    assert Session.objects.get().expire_date == before
+    assert WebSession.objects.get().expire_date == before
 
 
 def end_in(minutes: int) -> None:
     end = timezone.now() + timedelta(minutes=minutes)
-    Session.objects.update(expire_date=end)
+    WebSession.objects.update(expire_date=end)
 
 
 async def test_session_is_used_asynchronously_under_the_same_key(

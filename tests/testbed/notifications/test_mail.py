@@ -1,8 +1,6 @@
 """The warning reaches a real SMTP server of this machine."""
 
 import itertools
-import socketserver
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from email import message_from_string
@@ -17,52 +15,16 @@ from testbed.models import Delivery, Expiry, Notification, NotificationChoice, T
 from testbed.models.notifications.choices import Channel, Kind
 from testbed.notifications.delivery import MOST_AT_ONCE, WAITS, deliver_once
 from testbed.notifications.telling import tell
+from tests.testbed.mail_server import mail_server
 
 HOUR = timedelta(hours=1)
 NOW = timezone.now()
 
 
-class Receiver(socketserver.StreamRequestHandler):
-    """Speaks as much SMTP as one delivery needs; refuses the address `nobody@…`."""
-
-    def handle(self) -> None:
-        self._say("220 ready")
-        while line := self.rfile.readline().decode().strip():
-            verb = line.split()[0].upper()
-            if verb == "DATA":
-                self._say("354 go on")
-                self._take()
-            elif verb == "RCPT" and "nobody@" in line:
-                self._say("550 no such user")
-            elif verb == "QUIT":
-                self._say("221 bye")
-                return
-            else:
-                self._say("250 ok")
-
-    def _take(self) -> None:
-        lines = []
-        while (line := self.rfile.readline().decode()).strip() != ".":
-            lines.append(line)
-        self.server.received.append("".join(lines))
-        self._say("250 taken")
-
-    def _say(self, text: str) -> None:
-        self.wfile.write(f"{text}\r\n".encode())
-
-
 @pytest.fixture
 def received(settings: object) -> Iterator[list[str]]:
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Receiver) as server:
-        server.received = []
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
-        settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
-        yield server.received
-        server.shutdown()
-        thread.join()
+    with mail_server(settings) as mails:
+        yield mails
 
 
 @pytest.fixture

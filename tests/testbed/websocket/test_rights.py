@@ -6,6 +6,7 @@ such run for this user, so that a stranger does not learn which there are.
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.test import Client
 
 from testbed.access.sessions import SessionStore
 from testbed.models import Run, Testbed
@@ -63,6 +64,13 @@ async def _end_session(tab, run, owner):
     return 4401
 
 
+async def _end_session_on_the_page(tab, run, owner):
+    client = Client()
+    await client.aforce_login(owner)
+    await sync_to_async(client.post)("/account/sessions/end-others/")
+    return 4401
+
+
 async def _change_password(tab, run, owner):
     owner.set_password("another-pass")
     await owner.asave()
@@ -76,7 +84,14 @@ async def _give_away(tab, run, owner):
 
 
 @pytest.mark.parametrize(
-    "loses", [_deactivate, _end_session, _change_password, _give_away]
+    "loses",
+    [
+        _deactivate,
+        _end_session,
+        _end_session_on_the_page,
+        _change_password,
+        _give_away,
+    ],
 )
 async def test_user_who_loses_the_right_is_refused_at_the_next_frame(
     tab, run, owner, doors, reload, loses

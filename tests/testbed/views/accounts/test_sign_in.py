@@ -40,7 +40,7 @@ def test_no_password_is_hashed_for_a_locked_account(
 ):
     hashed = []
     monkeypatch.setattr(
-        "django.contrib.auth.forms.authenticate", lambda *a, **k: hashed.append(k)
+        "allauth.account.adapter.authenticate", lambda *a, **k: hashed.append(k)
     )
     exhaust()
 
@@ -57,7 +57,7 @@ def test_attempt_is_counted_before_its_password_is_hashed(
     def authenticate(*args: object, **words: object) -> None:
         counted.append(LoginCount.objects.get(subject="account olive").attempts)
 
-    monkeypatch.setattr("django.contrib.auth.forms.authenticate", authenticate)
+    monkeypatch.setattr("allauth.account.adapter.authenticate", authenticate)
     attempt()
 
     assert counted == [1]
@@ -155,3 +155,102 @@ def test_name_that_looks_like_a_pair_counts_for_itself():
     typed = logins.Attempt("olive, address 192.0.2.1", "192.0.2.2")
 
     assert pair.limits.keys().isdisjoint(typed.limits)
+
+
+WORDS = {"username": "olive", "password": "olive-pass"}
+
+
+def test_session_of_before_the_sign_in_is_not_the_one_after(
+    owner: User, mails: list[str]
+):
+    """A key that another planted in the browser signs its owner in nowhere."""
+    client = Client()
+    client.get("/password/reset/key/1/some-key/")
+    session = client.session
+    session["planted"] = "yes"
+    session.save()
+    client.cookies["sessionid"] = planted = session.session_key
+    thief = Client()
+    thief.cookies["sessionid"] = planted
+
+    client.post("/login/", WORDS)
+
+    assert client.cookies["sessionid"].value != planted
+    assert [client.get("/").status_code, thief.get("/").status_code] == [200, 302]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example/",
+        "http:///evil.example",
+        "https:evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "javascript:alert(1)",
+        "http://testserver:81/",
+        "http://evil.lab.example/",
+        "http://lab.example/",
+        " //evil.example",
+        "/\t/evil.example",
+    ],
+)
+def test_sign_in_leads_to_no_other_site(owner: User, settings: object, target: str):
+    settings.ALLOWED_HOSTS = [".lab.example", "testserver"]
+    settings.CSRF_TRUSTED_ORIGINS = ["http://lab.example"]
+
+    signed_in = Client().post("/login/", WORDS | {"next": target})
+    signed_out = Client().post("/logout/", {"next": target})
+
+    assert signed_in["Location"] == "/"
+    assert signed_out["Location"] == "/login/"
+
+
+def test_sign_in_leads_where_the_user_wanted(owner: User):
+    page = Client().get("/login/?next=/hosts/%3Fa=1").content.decode()
+    answer = Client().post("/login/", WORDS | {"next": "/hosts/?a=1"})
+
+    assert 'name="next" value="/hosts/?a=1"' in page
+    assert answer["Location"] == "/hosts/?a=1"
+
+
+def test_page_of_another_site_signs_nobody_in(owner: User):
+    client = Client(enforce_csrf_checks=True)
+
+    assert client.post("/login/", WORDS).status_code == 403
+    assert "sessionid" not in client.cookies
+
+
+def test_deactivated_user_learns_no_more_than_a_stranger(owner: User):
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+
+    found = [
+        Client().post("/login/", words).content.decode().count("do not belong together")
+        for words in (WORDS, {"username": "nobody", "password": "no"})
+    ]
+
+    assert found == [1, 1]
+
+
+def test_user_who_is_deactivated_is_signed_out(owner: User):
+    client = Client()
+    client.post("/login/", WORDS)
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+
+    assert client.get("/").status_code == 302
+
+
+def test_name_is_compared_as_accounts_are_written(owner: User):
+    wide = "\uff4flive"  # NFKC makes it olive
+
+    assert Client().post("/login/", WORDS | {"username": wide}).status_code == 302
+    assert Client().post("/login/", WORDS | {"username": "OLIVE"}).status_code == 200
+
+
+def test_signing_out_takes_a_form(owner: User):
+    client = Client()
+    client.post("/login/", WORDS)
+
+    assert client.get("/logout/").status_code == 405
+    assert client.get("/").status_code == 200

@@ -1,0 +1,1 @@
+"""How accounts begin and are found again: invitations, and links that mails carry."""

@@ -1,0 +1,1 @@
+"""Rows of how users sign in: their sessions, and the links that begin accounts."""
