@@ -14,6 +14,7 @@ from testbed.api.runs import Started, started
 from testbed.pages.guests.page import find_guest, guest_page
 from testbed.pages.overview import GuestRow, selected_guests, state_of
 from testbed.runs.starting import start_check
+from testbed.testbeds.capacity import Lab
 
 router = Router(tags=["guests"])
 
@@ -65,7 +66,7 @@ def read_guest(
 ) -> dict[str, object]:
     """Show one guest with what its last check read; docs/protocol.md has the keys."""
     testbed = testbed_of(request, account, name, Act.SEE)
-    page = guest_page(testbed, guest, visible_runs(request, testbed))
+    page = guest_page(testbed, guest, visible_runs(request, testbed), Lab())
     if page is None:
         raise Http404(f"Testbed {testbed} has no guest {guest!r}.")
     return page.to_json()
