@@ -24,6 +24,10 @@ def migrated(to: list[tuple[str, str]]):
 def newest(transactional_db: None):
     """Leave the database as the other tests expect it."""
     yield
+    migrate_to_newest()
+
+
+def migrate_to_newest() -> None:
     executor = MigrationExecutor(connection)
     executor.migrate(executor.loader.graph.leaf_nodes())
 
@@ -64,7 +68,7 @@ def test_testbed_that_is_up_keeps_its_things_and_its_addresses(
     state, _ = prepare(testbed, Command.UP, Options(provision=False))
     Testbed.objects.update(condition=Testbed.Condition.UP)
     migrated(BEFORE)
-    migrated(AFTER)
+    migrate_to_newest()
 
     found = Testbed.objects.get()
     assert (found.slug, found.full_name) == ("lab", "olive/lab")

@@ -206,13 +206,13 @@ def test_expired_form_says_what_to_do(owner: User):
 
 
 def test_password_is_changed(browser: Client, owner: User):
-    words = {"new_password1": "quiet-river-81", "new_password2": "quiet-river-81"}
+    words = {"password1": "quiet-river-81", "password2": "quiet-river-81"}
 
-    wrong = browser.post("/password/", {"old_password": "no", **words})
-    right = browser.post("/password/", {"old_password": "olive-pass", **words})
+    wrong = browser.post("/password/", {"oldpassword": "no", **words})
+    right = browser.post("/password/", {"oldpassword": "olive-pass", **words})
 
     assert wrong.status_code == 200
-    assert right["Location"] == "/"
+    assert right["Location"] == "/account/"
     owner.refresh_from_db()
     assert owner.check_password("quiet-river-81")
 
