@@ -177,3 +177,16 @@ def test_list_and_activity_fit_a_phone(product: Stack, chromium: Browser, rows: 
             page.goto(path)
             width = page.evaluate("document.documentElement.scrollWidth")
             assert width == 390, path
+
+
+def test_longest_name_fits_a_phone(product: Stack, chromium: Browser):
+    name = "w" * 40
+    with signed_in(chromium, product.url, "owner") as page:
+        page.set_viewport_size({"width": 390, "height": 800})
+        create(page, name)
+        for path in ("", "sharing/", "delete/", "copy/", "edit/", "record/"):
+            page.goto(f"/testbeds/owner/{name}/{path}")
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width == 390, path
+        page.goto("/")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
