@@ -253,8 +253,9 @@ def test_lists_ask_the_database_a_bounded_number_of_times(
     owner: User, testbed: Testbed, django_assert_max_num_queries: object
 ):
     ask = asker(owner)
-    for name in "abcdefgh":
-        create_testbed(owner, name, {"kvm-compose.yaml": YAML.encode()})
+    for name in "abcdefghijklmnop":
+        made = create_testbed(owner, name, {"kvm-compose.yaml": YAML.encode()})
+        Run.objects.create(testbed=made, command="up", plan={}, asked_by=owner)
     for path in ("/testbeds", "/activity", f"{LAB}/runs", f"{LAB}/guests", "/hosts"):
         with django_assert_max_num_queries(15):
             assert ask("GET", path).status_code == 200
