@@ -9,7 +9,7 @@ from ninja import Field, Schema
 
 from testbed.access.visibility import Request
 
-MOST_A_PAGE = 200
+MOST_A_PAGE = 1000
 MOST_PAGES = 1_000_000
 Row = TypeVar("Row", bound=Model)
 

@@ -183,6 +183,8 @@ def delete(
 def testbed_shape(row: Row) -> dict[str, object]:
     """Return a row of the list."""
     testbed = row.testbed
+    if row.last_run:
+        row.last_run.testbed = testbed  # it was read without
     return {
         "testbed": testbed.full_name,
         "account": testbed.account,

@@ -14,9 +14,9 @@ from testbed.access.roles import Role
 from testbed.access.scopes import Scope
 from testbed.api.v1 import api
 from testbed.models import Run, Testbed
-from testbed.testbeds.files import delete_file
+from testbed.testbeds.files import create_testbed, delete_file
 from tests.testbed.api.conftest import Ask, asker
-from tests.testbed.conftest import MakeRun, ShareWith
+from tests.testbed.conftest import YAML, MakeRun, ShareWith
 
 PERSONAS = ("anonymous", "stranger", "viewer", "operator", "editor", "owner", "admin")
 ROLES = {role.value: role for role in Role} | {"admin": Role.ADMIN}
@@ -217,3 +217,45 @@ def trashed(run: Run) -> int:
     """Delete a file of the testbed; return its number in the trash."""
     run.testbed.project.file("b.sh").write_text("echo")
     return delete_file(run.testbed, "b.sh", run.testbed.owner).pk
+
+
+def test_scope_of_the_whole_act_is_asked_not_only_that_of_the_operation(
+    users: dict[str, User | None], run: Run
+):
+    """One operation has acts of several scopes: each asks for its own."""
+    snapshot = {"verb": "delete", "guest": "web", "name": "base"}
+    on_hosts = {
+        "form": "command",
+        "targets": "hosts",
+        "selection": "main",
+        "words": ["true"],
+    }
+    asked = [
+        ("run", "POST", f"{LAB}/runs", {"command": "clear-artefacts"}),
+        ("manage", "POST", f"{LAB}/runs", {"command": "up"}),
+        ("edit", "PATCH", LAB, {"name": "other", "tags": ["a"]}),
+        ("manage", "PATCH", LAB, {"name": "other", "tags": ["a"]}),
+        ("run", "POST", f"{LAB}/exec", on_hosts),
+        ("edit", "POST", f"{LAB}/snapshots", snapshot),
+    ]
+
+    statuses = [
+        asker(users["admin"], scope)(method, path, body).status_code
+        for scope, method, path, body in asked
+    ]
+
+    assert statuses == [403] * len(asked)
+    assert run.testbed.runs.count() == 1
+    assert Testbed.objects.get(pk=run.testbed_id).name == "lab"
+
+
+def test_lists_ask_the_database_a_bounded_number_of_times(
+    owner: User, testbed: Testbed, django_assert_max_num_queries: object
+):
+    ask = asker(owner)
+    for name in "abcdefghijklmnop":
+        made = create_testbed(owner, name, {"kvm-compose.yaml": YAML.encode()})
+        Run.objects.create(testbed=made, command="up", plan={}, asked_by=owner)
+    for path in ("/testbeds", "/activity", f"{LAB}/runs", f"{LAB}/guests", "/hosts"):
+        with django_assert_max_num_queries(15):
+            assert ask("GET", path).status_code == 200

@@ -56,3 +56,11 @@ async def test_revoked_token_ends_the_open_websocket(tab, run, owner):
     await ApiToken.objects.all().adelete()
 
     assert await socket.to_close() == 4401
+
+
+@pytest.mark.parametrize("path", ["/ws/testbeds/", "/ws/console/"])
+async def test_token_opens_no_other_websocket(tab, run, owner, path):
+    token = await sync_to_async(text_of)(owner, "run")
+    socket = await tab(run.pk, token=token, path=path)
+
+    assert await socket.to_close() == 4401
