@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "testbed",
 ]
 MIDDLEWARE = [
@@ -99,6 +100,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "testbed.access.rates.tell_rate",
     "allauth.account.middleware.AccountMiddleware",
+    "testbed.views.accounts.second_factor.require_second_factor",
     "testbed.views.problems.explain_wrong_method",
     "testbed.views.addresses.FormerAddresses",
 ]
@@ -174,8 +176,28 @@ ACCOUNT_FORMS = {
     "reset_password": "testbed.views.accounts.forms.ResetForm",  # nosec B105
     "reset_password_from_key": "testbed.views.accounts.forms.NewPasswordForm",  # nosec B105
     "signup": "testbed.views.accounts.forms.AccountForm",
+    "reauthenticate": "testbed.views.accounts.forms.ConfirmForm",
 }
+ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
 PASSWORD_RESET_TIMEOUT = 3600
+MFA_ADAPTER = "testbed.views.accounts.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_RATE_LIMITS = False
+MFA_TOTP_ISSUER = "Testbed"
+MFA_TOTP_TOLERANCE = 1  # of 30 s: clocks of telephones are not exact
+_FACTORS = "testbed.views.accounts.second_factor"
+MFA_FORMS = {
+    "authenticate": f"{_FACTORS}.CodeForm",
+    "reauthenticate": f"{_FACTORS}.ConfirmForm",
+    "activate_totp": f"{_FACTORS}.AppForm",
+    "authenticate_webauthn": f"{_FACTORS}.PasskeyAfterPasswordForm",
+    "login_webauthn": f"{_FACTORS}.PasskeySignInForm",
+    "reauthenticate_webauthn": f"{_FACTORS}.PasskeyConfirmForm",
+    "add_webauthn": f"{_FACTORS}.PasskeyForm",
+}
+ADMINS_NEED_SECOND_FACTOR = env_bool("TESTBED_ADMIN_SECOND_FACTOR", default=False)
 # Users with an address of these domains make themselves an account.
 REGISTRATION_DOMAINS = frozenset(env_domains("TESTBED_REGISTRATION_DOMAINS"))
 

@@ -1,6 +1,10 @@
 """Every address of the web, in one table."""
 
 from allauth.account import views as allauth
+from allauth.mfa.base import views as mfa
+from allauth.mfa.recovery_codes import views as recovery_codes
+from allauth.mfa.totp import views as totp
+from allauth.mfa.webauthn import views as webauthn
 from django.contrib import admin
 from django.urls import path
 from django.views.decorators.http import require_POST
@@ -265,6 +269,43 @@ urlpatterns = [
     path("invitations/withdraw/", invitations.withdraw, name="invitation-withdraw"),
     path("invitations/<str:token>/", invitations.accept, name="invitation"),
     path("account/", sessions.index, name="account"),
+    path("login/second-factor/", mfa.authenticate, name="mfa_authenticate"),
+    path("login/passkey/", webauthn.login_webauthn, name="mfa_login_webauthn"),
+    path("account/confirm/", allauth.reauthenticate, name="account_reauthenticate"),
+    path("account/confirm/code/", mfa.reauthenticate, name="mfa_reauthenticate"),
+    path(
+        "account/confirm/passkey/",
+        webauthn.reauthenticate_webauthn,
+        name="mfa_reauthenticate_webauthn",
+    ),
+    path(
+        "account/second-factor/",
+        RedirectView.as_view(pattern_name="account"),
+        name="mfa_index",
+    ),
+    path("account/app/", totp.activate_totp, name="mfa_activate_totp"),
+    path("account/app/remove/", totp.deactivate_totp, name="mfa_deactivate_totp"),
+    path(
+        "account/codes/",
+        recovery_codes.view_recovery_codes,
+        name="mfa_view_recovery_codes",
+    ),
+    path(
+        "account/codes/new/",
+        recovery_codes.generate_recovery_codes,
+        name="mfa_generate_recovery_codes",
+    ),
+    path(
+        "account/passkeys/",
+        RedirectView.as_view(pattern_name="account"),
+        name="mfa_list_webauthn",
+    ),
+    path("account/passkeys/new/", webauthn.add_webauthn, name="mfa_add_webauthn"),
+    path(
+        "account/passkeys/<int:pk>/remove/",
+        webauthn.remove_webauthn,
+        name="mfa_remove_webauthn",
+    ),
     path("account/sessions/end/", sessions.end, name="session-end"),
     path("account/sessions/end-others/", sessions.end_others, name="sessions-end"),
     path("record/", record.index, name="record"),

@@ -32,6 +32,7 @@ from django.utils.crypto import constant_time_compare
 
 from testbed.access.origin import address_of
 from testbed.access.record import write
+from testbed.access.second_factor import lacks_second_factor
 from testbed.models import WebSession
 from testbed.models.record.entries import SIGN_OUT
 
@@ -124,7 +125,9 @@ def user_of_session(key: str | None) -> User | None:
     request = HttpRequest()
     request.session = SessionStore(key)
     user = get_user(request)
-    return user if isinstance(user, User) and user.is_active else None
+    if not isinstance(user, User) or not user.is_active or lacks_second_factor(user):
+        return None
+    return user
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,8 @@ _TIMEOUT_S = 120.0
 _SPECIAL = re.compile(r"[^A-Za-z0-9_.@+-]")
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
 _CONNECT_S = 10.0
+# Where the page leads whose account needs more than the password.
+SECOND_FACTOR = "/login/second-factor/"
 _WANTS_JSON = {"Accept": "application/json"}
 # The list of what dies may change between two answers, but not for long.
 _CONFIRMATIONS = 5
@@ -95,6 +97,8 @@ class Client:
         answer = self._post("/login/", {"username": username, "password": password})
         if answer.status_code != httpx.codes.FOUND:
             raise Refused(f"{self.base_url} does not let {username} in.")
+        if answer.headers["location"] == SECOND_FACTOR:
+            raise Refused(f"{username} has a second factor, which a program has not.")
 
     def has_testbed(self, slug: str) -> bool:
         """Return whether the user can see this testbed."""

@@ -21,6 +21,7 @@ from testbed.access.origin import address_of
 from testbed.accounts.invitations import NotInvited, use
 from testbed.models import Invitation
 from testbed.views.accounts.refusals import not_invited, too_many
+from testbed.views.problems import wants_json
 
 NO_MATCH = (
     "This name and this password do not belong together. Both are case-sensitive."
@@ -69,8 +70,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return address_of(request)
 
     def is_ajax(self, request: HttpRequest) -> bool:
-        """Answer programs with the page, as everything else here does."""
-        return False
+        """Answer with the page, but for what the script of passkeys asks."""
+        match = request.resolver_match
+        return bool(match and match.url_name == "mfa_login_webauthn") and (
+            wants_json(request)
+        )
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         """Lead back to the account."""

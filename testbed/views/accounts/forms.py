@@ -74,6 +74,14 @@ class ResetForm(allauth.ResetPasswordForm):
         return email
 
 
+class ConfirmForm(allauth.ReauthenticateForm):
+    """The password once more, before a change of the account."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        label(self, password="Password")  # noqa: S106  # nosec B106
+
+
 class AccountForm(allauth.SignupForm):
     """The name and, twice, the password of a new account."""
 

@@ -6,6 +6,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
+from testbed.access.second_factor import factors_of
 from testbed.access.sessions import end_other_sessions, end_session, sessions_of
 from testbed.access.visibility import Request, not_stored
 
@@ -16,7 +17,8 @@ from testbed.access.visibility import Request, not_stored
 def index(request: Request) -> HttpResponse:
     """Show where and when the user signed in."""
     sessions = sessions_of(request.user, request.session.session_key)
-    return render(request, "account/index.html", {"sessions": sessions})
+    context = {"sessions": sessions} | factors_of(request.user)
+    return render(request, "account/index.html", context)
 
 
 @login_required
