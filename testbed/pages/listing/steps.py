@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import Case, Exists, OuterRef, Subquery, When
 from django.urls import reverse
 
 from testbed.access.addresses import Address
@@ -43,7 +43,9 @@ def first_steps(user: User) -> Sequence[Step]:
     The record tells, so that a step stays done when its testbed is deleted.
     """
     name = OuterRef("username")
-    own = Testbed.objects.filter(owner=OuterRef("pk")).order_by("-pk")
+    # The newest, but of those that are up first: the others have no console.
+    is_up = Case(When(condition__in=Testbed.DEPLOYED, then=1), default=0)
+    own = Testbed.objects.filter(owner=OuterRef("pk")).order_by(is_up.desc(), "-pk")
     created = Entry.objects.filter(user=name, act=EDIT, what__startswith="created it")
     ended = Entry.objects.filter(
         act=RUN_END, run_number=OuterRef("run_number"), outcome=Outcome.SUCCEEDED

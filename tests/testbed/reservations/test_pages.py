@@ -316,3 +316,15 @@ def test_queries_do_not_grow_with_hosts_and_reservations(
 
     with django_assert_max_num_queries(15):
         client.get(CALENDAR)
+
+
+@pytest.mark.parametrize(("zone", "is_said"), [("UTC", False), ("Europe/Berlin", True)])
+def test_page_says_the_time_in_utc_where_the_lab_has_another(
+    as_user, owner, reserved, zone, is_said
+):
+    row = reserved(owner, "host-b")
+
+    with timezone.override(zone):
+        text = text_of(as_user(owner).get(f"/reservations/{row.pk}/"))
+
+    assert ("In UTC" in text) is is_said

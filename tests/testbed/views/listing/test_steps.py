@@ -79,3 +79,17 @@ def test_steps_cost_one_query_and_a_poll_none(
 
     with django_assert_max_num_queries(15):
         browser.get("/")
+
+
+def test_step_to_a_console_leads_to_a_testbed_that_is_up(
+    browser: Client, testbed: Testbed, owner: User
+):
+    run = Run.objects.create(
+        testbed=testbed, command="up", plan={}, asked_by=owner, status="running"
+    )
+    record_act(owner, Act.UP, testbed, "Up", run=run)
+    finish_run(run.pk, Run.Status.SUCCEEDED)
+    Testbed.objects.update(condition=Testbed.Condition.UP)
+    Testbed.objects.create(owner=owner, slug="newer", number=9)
+
+    assert steps(browser).endswith("has its serial line and screen. lab")
