@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from django.http import Http404, HttpResponse
-from ninja import Query, Router, Schema
+from ninja import Query, Router
+from pydantic import BaseModel
 
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, visible_runs
@@ -18,7 +19,7 @@ from testbed.runs.starting import start_check
 router = Router(tags=["guests"])
 
 
-class Address(Schema):
+class Address(BaseModel):
     """An interface with its bridge and the address that the state gives it."""
 
     interface: str
@@ -27,7 +28,7 @@ class Address(Schema):
     address: str
 
 
-class GuestShape(Schema):
+class GuestShape(BaseModel):
     """A guest; `observed_at` is the time of the look that saw its status."""
 
     guest: str
@@ -40,7 +41,7 @@ class GuestShape(Schema):
     addresses: list[Address]
 
 
-class GuestList(Schema):
+class GuestList(BaseModel):
     """A page of guests; `count` is of all pages."""
 
     items: list[GuestShape]
