@@ -1,6 +1,7 @@
 """The user of a request, and what the token of the request may do."""
 
-from ninja import Router, Schema
+from ninja import Router
+from pydantic import BaseModel
 
 from testbed.access.permissions import Act, is_admin, require_scope
 from testbed.access.scopes import Scope, in_order, scopes_of
@@ -9,7 +10,7 @@ from testbed.access.visibility import Request
 router = Router(tags=["account"])
 
 
-class Me(Schema):
+class Me(BaseModel):
     """A user; `scopes` are the token's, null with a session."""
 
     account: str

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
-from ninja import Body, Field, Query, Router, Schema
-from pydantic import ConfigDict
+from ninja import Body, Field, Query, Router
+from pydantic import BaseModel, ConfigDict
 
 from orchestration.errors import ExecutionRefused
 from orchestration.plan.execution import parse_execution
@@ -43,7 +43,7 @@ TEXT = "text/plain; charset=utf-8"
 MOST_SELECTION = 10_000
 
 
-class RunShape(Schema):
+class RunShape(BaseModel):
     """A run; `stage` and `percent` are those of one that goes on."""
 
     run: int
@@ -62,7 +62,7 @@ class RunShape(Schema):
     percent: int | None
 
 
-class InstructionShape(Schema):
+class InstructionShape(BaseModel):
     """One instruction of a run's plan."""
 
     index: int
@@ -77,14 +77,14 @@ class RunWithPlan(RunShape):
     instructions: list[InstructionShape]
 
 
-class RunList(Schema):
+class RunList(BaseModel):
     """A page of runs, the newest first; `count` is of all pages."""
 
     items: list[RunShape]
     count: int
 
 
-class Activity(Schema):
+class Activity(BaseModel):
     """The runs that go on, the newest 50 of `count`, and the last 50 that ended."""
 
     running: list[RunShape]
@@ -92,7 +92,7 @@ class Activity(Schema):
     recent: list[RunShape]
 
 
-class Started(Schema):
+class Started(BaseModel):
     """A run that was started; `Location` is its address."""
 
     run: int
@@ -100,7 +100,7 @@ class Started(Schema):
     instructions: list[InstructionShape]
 
 
-class _Wish(Schema):
+class _Wish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 

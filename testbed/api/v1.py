@@ -65,17 +65,22 @@ class JsonParser(Parser):
 class Api(NinjaAPI):
     """The API, with the names of its functions as operation ids."""
 
+    _document: OpenAPISchema | None = None
+
     def get_openapi_operation_id(self, operation: Operation) -> str:
         """Return the id of an operation."""
         return str(operation.view_func.__name__)
 
     def get_openapi_schema(self, **how: Any) -> OpenAPISchema:
-        """Return the document, in which each operation may be refused."""
+        """Return the document, in which each operation may be refused; made once."""
+        if self._document is not None:
+            return self._document
         schema = super().get_openapi_schema(**how)
         schema["components"]["schemas"]["Problem"] = PROBLEM
         for methods in schema["paths"].values():
             for operation in methods.values():
                 operation["responses"]["default"] = REFUSED
+        self._document = schema
         return schema
 
 

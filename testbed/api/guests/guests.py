@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from django.http import Http404, HttpResponse
-from ninja import Query, Router, Schema
+from ninja import Query, Router
+from pydantic import BaseModel
 
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, visible_runs
@@ -19,7 +20,7 @@ from testbed.testbeds.capacity import Lab
 router = Router(tags=["guests"])
 
 
-class Address(Schema):
+class Address(BaseModel):
     """An interface with its bridge and the address that the state gives it."""
 
     interface: str
@@ -28,7 +29,7 @@ class Address(Schema):
     address: str
 
 
-class GuestShape(Schema):
+class GuestShape(BaseModel):
     """A guest; `observed_at` is the time of the look that saw its status."""
 
     guest: str
@@ -41,7 +42,7 @@ class GuestShape(Schema):
     addresses: list[Address]
 
 
-class GuestList(Schema):
+class GuestList(BaseModel):
     """A page of guests; `count` is of all pages."""
 
     items: list[GuestShape]

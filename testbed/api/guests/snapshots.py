@@ -3,8 +3,8 @@
 from typing import Any
 
 from django.http import Http404, HttpResponse
-from ninja import Router, Schema
-from pydantic import ConfigDict
+from ninja import Router
+from pydantic import BaseModel, ConfigDict
 
 from orchestration.errors import ExecutionRefused
 from testbed.access.permissions import Act
@@ -27,7 +27,7 @@ from testbed.pages.guests.snapshots import trees_of
 router = Router(tags=["snapshots"])
 
 
-class SnapshotList(Schema):
+class SnapshotList(BaseModel):
     """The snapshots of each guest, the group snapshots and the schedules.
 
     docs/protocol.md has the keys.
@@ -38,7 +38,7 @@ class SnapshotList(Schema):
     schedules: list[dict[str, Any]]
 
 
-class SnapshotWish(Schema):
+class SnapshotWish(BaseModel):
     """An act on a snapshot: `create`, `restore`, `delete` or `rename`.
 
     With the guest `@all` it is a group snapshot. `confirm` is the token of what the act
@@ -57,7 +57,7 @@ class SnapshotWish(Schema):
     confirm: str = ""
 
 
-class YamlWish(Schema):
+class YamlWish(BaseModel):
     """The name of a group snapshot whose YAML is to be the present one."""
 
     model_config = ConfigDict(extra="forbid")
@@ -65,7 +65,7 @@ class YamlWish(Schema):
     name: str
 
 
-class Kept(Schema):
+class Kept(BaseModel):
     """The path of the YAML before."""
 
     kept: str

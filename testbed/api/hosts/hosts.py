@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ninja import Router, Schema
+from ninja import Router
+from pydantic import BaseModel
 
 from testbed.access.permissions import Act, is_admin, require_scope
 from testbed.access.visibility import Request, host_for
@@ -13,7 +14,7 @@ from testbed.pages.overview import guests_on_hosts
 router = Router(tags=["hosts"])
 
 
-class HostList(Schema):
+class HostList(BaseModel):
     """All hosts, main first; docs/protocol.md has the keys."""
 
     items: list[dict[str, Any]]

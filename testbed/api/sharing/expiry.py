@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from ninja import Router, Schema
-from pydantic import ConfigDict
+from ninja import Router
+from pydantic import BaseModel, ConfigDict
 
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
@@ -15,7 +15,7 @@ from testbed.models.expiry import database_now, expiry_of
 router = Router(tags=["expiry"])
 
 
-class End(Schema):
+class End(BaseModel):
     """The end of a testbed; `said` is it in words."""
 
     ends_at: datetime | None
@@ -25,7 +25,7 @@ class End(Schema):
     said: str
 
 
-class EndWish(Schema):
+class EndWish(BaseModel):
     """Another end: `until` a moment, in `hours`, or with neither the next usual one.
 
     `at_end` chooses what the end does instead.

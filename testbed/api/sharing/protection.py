@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from ninja import Router, Schema
+from ninja import Router
+from pydantic import BaseModel
 
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
@@ -16,7 +17,7 @@ from testbed.testbeds.erasure.protection import (
 router = Router(tags=["protection"])
 
 
-class ProtectionShape(Schema):
+class ProtectionShape(BaseModel):
     """A protection of one guest or, without one, of the whole testbed."""
 
     guest: str
@@ -24,7 +25,7 @@ class ProtectionShape(Schema):
     set_at: datetime
 
 
-class ProtectionList(Schema):
+class ProtectionList(BaseModel):
     """All protections of a testbed."""
 
     items: list[ProtectionShape]

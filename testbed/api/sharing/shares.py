@@ -5,8 +5,8 @@ from typing import Literal
 
 from django.contrib.auth.models import Group, User
 from django.http import Http404, HttpResponse
-from ninja import Router, Schema, Status
-from pydantic import ConfigDict
+from ninja import Router, Status
+from pydantic import BaseModel, ConfigDict
 
 from orchestration.errors import TestbedError
 from testbed.access.permissions import Act
@@ -20,7 +20,7 @@ router = Router(tags=["sharing"])
 Role = Literal["viewer", "operator", "editor"]
 
 
-class ShareShape(Schema):
+class ShareShape(BaseModel):
     """The role of a user or of a group's members."""
 
     id: int
@@ -31,13 +31,13 @@ class ShareShape(Schema):
     given_at: datetime
 
 
-class ShareList(Schema):
+class ShareList(BaseModel):
     """All shares of a testbed."""
 
     items: list[ShareShape]
 
 
-class NewShare(Schema):
+class NewShare(BaseModel):
     """A share with `user` or with `group`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -47,7 +47,7 @@ class NewShare(Schema):
     role: Role
 
 
-class RoleWish(Schema):
+class RoleWish(BaseModel):
     """Another role for a share."""
 
     model_config = ConfigDict(extra="forbid")

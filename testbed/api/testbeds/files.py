@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from ninja import Router, Schema
+from ninja import Router
+from pydantic import BaseModel
 
 from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside
@@ -46,14 +47,14 @@ PUT_ABOUT = {
 }
 
 
-class FileShape(Schema):
+class FileShape(BaseModel):
     """A file, by its path in the testbed's folder."""
 
     path: str
     size: int
 
 
-class FileList(Schema):
+class FileList(BaseModel):
     """All files of a testbed, the YAML first."""
 
     items: list[FileShape]

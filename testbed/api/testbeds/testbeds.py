@@ -6,7 +6,7 @@ from typing import Annotated
 
 from django.http import HttpResponse
 from ninja import Field, Query, Router, Schema
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.project.folder import YAML_NAME
@@ -32,7 +32,7 @@ MOST_YAML = 512 * 1024
 Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
-class TestbedShape(Schema):
+class TestbedShape(BaseModel):
     """A testbed as the list shows it; `key` is its name on hosts."""
 
     __test__ = False  # pytest: the name starts with Test
@@ -54,7 +54,7 @@ class TestbedShape(Schema):
     last_run: RunShape | None
 
 
-class TestbedList(Schema):
+class TestbedList(BaseModel):
     """A page of testbeds; `count` is of all pages."""
 
     __test__ = False
@@ -78,7 +78,7 @@ class Filters(Schema):
     sort: str = "name"
 
 
-class NewTestbed(Schema):
+class NewTestbed(BaseModel):
     """A testbed to make: from a YAML, or from an example that ships."""
 
     model_config = ConfigDict(
@@ -91,7 +91,7 @@ class NewTestbed(Schema):
     example: Text | None = Field(None, max_length=100)
 
 
-class Change(Schema):
+class Change(BaseModel):
     """The words of a testbed that change; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
@@ -103,7 +103,7 @@ class Change(Schema):
     )
 
 
-class Deleted(Schema):
+class Deleted(BaseModel):
     """A deleted thing, and its number in the trash, if deleted things are kept."""
 
     deleted: str

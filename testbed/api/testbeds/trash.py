@@ -4,7 +4,8 @@ from datetime import datetime
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
-from ninja import Query, Router, Schema
+from ninja import Query, Router
+from pydantic import BaseModel
 
 from testbed.access.permissions import Act, require_scope
 from testbed.access.visibility import Request
@@ -18,7 +19,7 @@ from testbed.testbeds.trash.restoring import bring_back
 router = Router(tags=["trash"])
 
 
-class TrashShape(Schema):
+class TrashShape(BaseModel):
     """A deleted testbed, or with a `path` a deleted file."""
 
     id: int
@@ -31,21 +32,21 @@ class TrashShape(Schema):
     until: datetime
 
 
-class TrashList(Schema):
+class TrashList(BaseModel):
     """A page of the trash; `count` is of all pages."""
 
     items: list[TrashShape]
     count: int
 
 
-class Restored(Schema):
+class Restored(BaseModel):
     """A thing that is back, in words, and its testbed."""
 
     restored: str
     testbed: str
 
 
-class Removed(Schema):
+class Removed(BaseModel):
     """How many things were removed for good."""
 
     removed: int
