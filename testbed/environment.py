@@ -27,6 +27,7 @@ MOST_FACTOR = 1000.0
 MOST_EXPIRY_H = 87_600  # ten years
 MOST_IDLE_H = 160  # samples are kept for a week
 MOST_AHEAD_DAYS = 365
+OPENID_ID = "openid"  # in the address to which the provider sends users back
 DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
@@ -57,6 +58,40 @@ class ReservationTimes(NamedTuple):
 
     ahead: timedelta
     longest: timedelta
+
+
+class OpenID(NamedTuple):
+    """An OpenID Connect provider; without a `url` there is none.
+
+    `creates`: its users get accounts by signing in. With an `admin_group`, the claim
+    `admin_claim` says at each sign-in whether the user is a lab admin.
+    """
+
+    name: str = "OpenID"
+    url: str = ""
+    client_id: str = ""
+    secret: str = ""
+    creates: bool = True
+    admin_claim: str = "groups"
+    admin_group: str = ""
+
+    @property
+    def providers(self) -> dict[str, object]:
+        """Return it as allauth wants its providers."""
+        app = {
+            "provider_id": OPENID_ID,
+            "name": self.name,
+            "client_id": self.client_id,
+            "secret": self.secret,
+            "settings": {"server_url": self.url, "oauth_pkce_enabled": True},
+        }
+        return {"openid_connect": {"APPS": [app] if self.url else []}}
+
+    @property
+    def origin(self) -> str:
+        """Return scheme, host and port of its address."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -168,6 +203,33 @@ def env_reservations(prefix: str) -> ReservationTimes:
             f"{prefix}_LONGEST_HOURS={hours}: use at most {MOST_AHEAD_DAYS * 24}."
         )
     return ReservationTimes(timedelta(days=days), timedelta(hours=hours))
+
+
+def env_openid(prefix: str) -> OpenID:
+    """Return the provider of `<prefix>_URL` and its like. Raises: ImproperlyConfigured."""
+    url = env_str(f"{prefix}_URL").rstrip("/")
+    if not url:
+        return OpenID()
+    if urlsplit(url).scheme not in {"https", "http"} or not urlsplit(url).hostname:
+        raise ImproperlyConfigured(
+            f"{prefix}_URL={url!r}: use the provider's address, such as "
+            "https://login.uni.example."
+        )
+    found = OpenID(
+        name=env_str(f"{prefix}_NAME", "OpenID"),
+        url=url,
+        client_id=env_str(f"{prefix}_CLIENT_ID"),
+        secret=env_secret(f"{prefix}_CLIENT_SECRET"),
+        creates=env_bool(f"{prefix}_CREATE", default=True),
+        admin_claim=env_str(f"{prefix}_ADMIN_CLAIM", "groups"),
+        admin_group=env_str(f"{prefix}_ADMIN_GROUP"),
+    )
+    if not found.client_id or not found.secret:
+        raise ImproperlyConfigured(
+            f"{prefix}_URL: set {prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET as well, "
+            "as the provider gave them."
+        )
+    return found
 
 
 def env_choice(name: str, *choices: str) -> str:

@@ -24,6 +24,7 @@ from testbed.environment import (
     env_int,
     env_list,
     env_networks,
+    env_openid,
     env_pools,
     env_redis,
     env_reservations,
@@ -81,6 +82,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "testbed",
 ]
 MIDDLEWARE = [
@@ -180,6 +183,10 @@ ACCOUNT_FORMS = {
 }
 ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
 PASSWORD_RESET_TIMEOUT = 3600
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an identity is bound, too
+SOCIALACCOUNT_ADAPTER = "testbed.views.accounts.openid.OpenIDAdapter"
+OPENID = env_openid("TESTBED_OIDC")
+SOCIALACCOUNT_PROVIDERS = OPENID.providers
 MFA_ADAPTER = "testbed.views.accounts.second_factor.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
 MFA_PASSKEY_LOGIN_ENABLED = True
@@ -243,7 +250,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "form-action": [SELF],
+        # A form leads to the provider's page by a redirect.
+        "form-action": [SELF, OPENID.origin] if OPENID.url else [SELF],
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
     }

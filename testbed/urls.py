@@ -13,6 +13,7 @@ from django.views.generic import RedirectView
 from testbed.api import document, schema
 from testbed.api.metrics import metrics
 from testbed.api.v1 import api
+from testbed.environment import OPENID_ID
 from testbed.views import (
     addresses,
     artefacts,
@@ -25,7 +26,7 @@ from testbed.views import (
     runs,
     testbeds,
 )
-from testbed.views.accounts import invitations, passwords, sessions
+from testbed.views.accounts import invitations, openid, passwords, sessions
 from testbed.views.catalogue import copying, saving
 from testbed.views.catalogue import images as catalogue
 from testbed.views.erasing import files as file_deletion
@@ -270,6 +271,19 @@ urlpatterns = [
     path("invitations/<str:token>/", invitations.accept, name="invitation"),
     path("account/", sessions.index, name="account"),
     path("login/second-factor/", mfa.authenticate, name="mfa_authenticate"),
+    path(
+        "login/openid/",
+        openid.enter,
+        {"provider_id": OPENID_ID},
+        name="openid_connect_login",
+    ),
+    path(
+        "login/openid/callback/",
+        openid.come_back,
+        {"provider_id": OPENID_ID},
+        name="openid_connect_callback",
+    ),
+    path("account/identity/unbind/", openid.unbind, name="identity-unbind"),
     path("login/passkey/", webauthn.login_webauthn, name="mfa_login_webauthn"),
     path("account/confirm/", allauth.reauthenticate, name="account_reauthenticate"),
     path("account/confirm/code/", mfa.reauthenticate, name="mfa_reauthenticate"),

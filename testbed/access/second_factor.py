@@ -59,8 +59,13 @@ def is_first_use(user: AbstractBaseUser, code: str) -> bool:
 
 
 def lacks_second_factor(user: User | AnonymousUser) -> bool:
-    """Return whether a user may do nothing before a second factor is set up."""
+    """Return whether a user may do nothing before a second factor is set up.
+
+    A user without a password here signs in at the lab's provider, which asks for its own.
+    """
     if not settings.ADMINS_NEED_SECOND_FACTOR or not user.is_superuser:
+        return False
+    if not user.has_usable_password():
         return False
     return not Authenticator.objects.filter(user_id=user.pk, type__in=TYPES).exists()
 

@@ -160,6 +160,7 @@ def sessions_of(user: User, key: str | None) -> list[SignedIn]:
 
 def end_session(user: User, handle: str) -> bool:
     """End one session of a user; return whether there was one."""
+    handle = handle.replace("\0", "")[:HASH_DIGITS]
     count, _ = WebSession.objects.filter(user=user, session_key=handle).delete()
     if count:
         write(user, SIGN_OUT, "ended another session")

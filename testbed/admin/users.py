@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -35,7 +36,7 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 # An account's address is the one that its row has; these rows are allauth's notes.
 admin.site.unregister(EmailAddress)
-admin.site.unregister(Authenticator)
+admin.site.unregister((Authenticator, SocialAccount, SocialApp, SocialToken))
 
 
 @admin.register(User)

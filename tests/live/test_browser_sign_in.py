@@ -54,7 +54,7 @@ def give_password(page: Page, name: str) -> None:
     page.goto("/login/")
     page.get_by_label("Username").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def confirm(page: Page) -> None:
@@ -109,10 +109,10 @@ def test_app_is_set_up_and_asked_for(product: Stack, visitor: Page):
     expect(visitor.get_by_role("heading", name="Second factor")).to_be_visible()
     picture(visitor, "second-factor")
     visitor.get_by_label("Code").fill("000000")
-    visitor.get_by_role("button", name="Sign in").click()
+    visitor.get_by_role("button", name="Sign in", exact=True).click()
     expect(visitor.get_by_text("This code is wrong")).to_be_visible()
     visitor.get_by_label("Code").fill(words[0])
-    visitor.get_by_role("button", name="Sign in").click()
+    visitor.get_by_role("button", name="Sign in", exact=True).click()
     is_in(visitor)
 
 

@@ -211,6 +211,9 @@ invitations/withdraw/                                           impossible      
 invitations/<str:token>/                                        no-way             never
 account/                                                        users              impossible
 login/second-factor/                                            on                 on
+login/openid/                                                   never              no-way
+login/openid/callback/                                          no-way             never
+account/identity/unbind/                                        impossible         users-nothing
 login/passkey/                                                  on                 on
 account/confirm/                                                users              users
 account/confirm/code/                                           on                 on

@@ -12,15 +12,16 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.forms import BaseForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from orchestration.errors import TestbedError
 from testbed.access.logins import Attempt, TooManyLogins, attempt_at
 from testbed.access.origin import address_of
 from testbed.accounts.invitations import NotInvited, use
 from testbed.models import Invitation
-from testbed.views.accounts.refusals import not_invited, too_many
+from testbed.views.accounts.refusals import not_invited, not_signed_in, too_many
 from testbed.views.problems import wants_json
 
 NO_MATCH = (
@@ -79,6 +80,13 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         """Lead back to the account."""
         return reverse("account")
+
+    def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
+        """Say that the account is deactivated to who has its passkey or identity."""
+        problem = TestbedError(
+            "This account is deactivated.", hint="A lab admin can activate it again."
+        )
+        return not_signed_in(request, problem)
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Return whether the visitor came with an invitation that may be used."""

@@ -3,6 +3,7 @@
 from allauth.account import forms as allauth
 from allauth.core.exceptions import ImmediateHttpResponse
 from django import forms
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
@@ -104,7 +105,8 @@ class RegistrationForm(forms.Form):
         """Require an address of a domain that may register."""
         email = str(self.cleaned_data["email"])
         if not may_register(email):
-            raise forms.ValidationError("Users with this address cannot register here.")
+            domains = " or ".join(sorted(settings.REGISTRATION_DOMAINS))
+            raise forms.ValidationError(f"Use an address of {domains}.")
         return email
 
 

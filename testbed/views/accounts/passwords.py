@@ -1,6 +1,7 @@
 """Passwords that are lost, and accounts that have none here."""
 
 from allauth.account import views as allauth
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -16,7 +17,11 @@ from testbed.views.problems import problem_page
 CONFLICT = 409
 # Called for each page: tests and a restart change the settings.
 sign_in = allauth.LoginView.as_view(
-    extra_context={"can_mail": can_mail, "takes_registrations": takes_registrations}
+    extra_context={
+        "can_mail": can_mail,
+        "takes_registrations": takes_registrations,
+        "openid": lambda: settings.OPENID,
+    }
 )
 
 

@@ -22,6 +22,11 @@ def not_invited(request: HttpRequest, problem: TestbedError) -> HttpResponse:
     return _page(request, problem, HTTPStatus.CONFLICT)
 
 
+def not_signed_in(request: HttpRequest, problem: TestbedError) -> HttpResponse:
+    """Say why a provider's user is not signed in."""
+    return _page(request, problem, HTTPStatus.FORBIDDEN)
+
+
 def not_offered(request: HttpRequest, problem: TestbedError) -> HttpResponse:
     """Say that there is no such way in here; a link that is none gets the same."""
     return _page(request, problem, HTTPStatus.NOT_FOUND)

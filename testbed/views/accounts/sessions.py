@@ -1,5 +1,7 @@
 """The page of a user's own account: password, and the sessions that are open."""
 
+from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
@@ -17,7 +19,12 @@ from testbed.access.visibility import Request, not_stored
 def index(request: Request) -> HttpResponse:
     """Show where and when the user signed in."""
     sessions = sessions_of(request.user, request.session.session_key)
-    context = {"sessions": sessions} | factors_of(request.user)
+    context = {
+        "sessions": sessions,
+        "openid": settings.OPENID,
+        "identities": SocialAccount.objects.filter(user=request.user),
+        **factors_of(request.user),
+    }
     return render(request, "account/index.html", context)
 
 

@@ -151,6 +151,18 @@ def test_weak_password_is_refused(link: str):
     assert Invitation.objects.get().is_open
 
 
+@pytest.mark.usefixtures("as_postgresql")
+@pytest.mark.parametrize("token", ["%00", "a" * 3000, "..", "withdrawn", "%2e%2e"])
+def test_link_that_is_none_is_refused(token: str):
+    assert Client().get(f"/invitations/{token}/").status_code in (404, 301)
+
+
+@pytest.mark.usefixtures("as_postgresql")
+@pytest.mark.parametrize("email", ["a\0@uni.example", "\0", "a\n@uni.example"])
+def test_hostile_address_is_not_invited(page: Client, email: str):
+    assert page.post("/invitations/", {"email": email}).status_code == 422
+
+
 def test_account_needs_an_invitation(db: None):
     answer = Client().post("/signup/", FORM)
 

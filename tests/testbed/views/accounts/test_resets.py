@@ -176,6 +176,25 @@ def test_page_says_so_without_a_mail_server(olive: User):
     assert FORM not in sign_in
 
 
+@pytest.mark.usefixtures("as_postgresql")
+@pytest.mark.parametrize(
+    "parts",
+    ["zzzzzzzzzzzzz/a-b", "1/%00", "0/x", "-/-", f"1/{'y' * 2000}", "1/set-password"],
+)
+def test_link_that_is_none_is_refused(olive: User, mails: list[str], parts: str):
+    page = Client().get(f"/password/reset/key/{parts}/").content.decode()
+
+    assert "This link is no longer valid" in page
+
+
+@pytest.mark.usefixtures("as_postgresql")
+@pytest.mark.parametrize(
+    "email", ["", "a\0b@lab.example", "no", f"{'a' * 400}@x.example"]
+)
+def test_address_that_is_none_is_refused_at_its_field(mails: list[str], email: str):
+    assert "field--wrong" in ask(email).content.decode()
+
+
 def test_page_of_another_site_cannot_ask(olive: User, mails: list[str]):
     client = Client(enforce_csrf_checks=True)
 

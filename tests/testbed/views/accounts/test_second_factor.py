@@ -230,6 +230,13 @@ class TestLabAdmins:
         assert page.get("/hosts/").status_code == 200
         assert user_of_session(page.session.session_key) == admin
 
+    def test_lab_admin_of_a_provider_has_one_there(self, page: Client, admin: User):
+        admin.set_unusable_password()
+        admin.save()
+        page.force_login(admin)
+
+        assert page.get("/hosts/").status_code == 200
+
     def test_other_users_need_none(self, browser: Client):
         assert browser.get("/hosts/").status_code == 200
 

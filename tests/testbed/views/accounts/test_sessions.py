@@ -67,6 +67,17 @@ def test_session_of_another_user_is_not_ended(owner: User, stranger: User):
     assert client.get("/").status_code == 200
 
 
+@pytest.mark.usefixtures("as_postgresql")
+@pytest.mark.parametrize("handle", ["", "\0", "a\0b", "x" * 5_000])
+def test_handle_that_is_none_ends_nothing(owner: User, handle: str):
+    client, other = signed_in(), signed_in()
+
+    answer = client.post("/account/sessions/end/", {"session": handle})
+
+    assert answer.status_code == 404
+    assert other.get("/").status_code == 200
+
+
 def test_change_of_password_leaves_this_session_alone(owner: User):
     other, this = signed_in(), signed_in()
     words = {"oldpassword": "olive-pass"}

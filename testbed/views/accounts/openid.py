@@ -1,0 +1,207 @@
+"""Answers allauth.socialaccount's questions: sign-in with OpenID Connect.
+
+An identity of the provider is bound to its account by the provider's own id of the user
+(`sub`) alone. Neither a name nor an address for mail leads to an account that exists: its
+user binds them, signed in. With a group of lab admins set, each sign-in by the provider
+gives or takes that right as the claim says.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.internal import flows
+from allauth.socialaccount.models import SocialAccount, SocialLogin
+from allauth.socialaccount.providers.base import AuthError
+from allauth.socialaccount.providers.openid_connect import views as openid_connect
+from allauth.socialaccount.signals import (
+    social_account_added,
+    social_account_removed,
+)
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.dispatch import receiver
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+from requests import RequestException
+
+from orchestration.errors import TestbedError
+from testbed.access.record import write
+from testbed.access.visibility import Request
+from testbed.models.record.entries import INVITATIONS, PASSWORD
+from testbed.views.accounts.refusals import not_signed_in
+
+logger = logging.getLogger(__name__)
+CONNECT = "connect"
+
+
+class OpenIDAdapter(DefaultSocialAccountAdapter):
+    """The product's answers to allauth."""
+
+    def is_open_for_signup(
+        self, request: HttpRequest, sociallogin: SocialLogin
+    ) -> bool:
+        """Return whether the provider's users get an account by signing in."""
+        return bool(settings.OPENID.creates)
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Apply what the provider says of a user; refuse one without an account."""
+        if sociallogin.state.get("process") == CONNECT:
+            return
+        claims = claims_of(sociallogin.account)
+        if sociallogin.is_existing:
+            _apply_group(sociallogin.user, claims)
+            return
+        if not settings.OPENID.creates:
+            raise ImmediateHttpResponse(not_signed_in(request, _no_account()))
+        # allauth would compare addresses with those of accounts, and tell of them.
+        sociallogin.email_addresses = []
+        user = sociallogin.user
+        if not _is_proved(claims) or _is_taken(user.email):
+            user.email = ""
+        user.is_staff = user.is_superuser = bool(_is_admin(claims))
+
+    def save_user(
+        self, request: HttpRequest, sociallogin: SocialLogin, form: object = None
+    ) -> User:
+        """Save a new account."""
+        user: User = super().save_user(request, sociallogin, form)
+        write(user, INVITATIONS, f"got an account by {settings.OPENID.name}")
+        return user
+
+    def get_connect_redirect_url(
+        self, request: HttpRequest, socialaccount: SocialAccount
+    ) -> str:
+        """Lead back to the account."""
+        return reverse("account")
+
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: object,
+        error: str | None = None,
+        exception: Exception | None = None,
+        extra_context: object = None,
+    ) -> None:
+        """Say that it did not work. Raises: ImmediateHttpResponse."""
+        problem = TestbedError(
+            f"{settings.OPENID.name} did not sign you in.",
+            hint="Try again; if it stays so, ask a lab admin to read the server's log.",
+            detail=str(exception or ""),
+        )
+        if error == AuthError.CANCELLED:
+            problem = TestbedError("You cancelled the sign-in.", hint="Try again.")
+        raise ImmediateHttpResponse(not_signed_in(request, problem))
+
+
+@require_POST
+def enter(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Lead to the provider's page."""
+    return _with_provider(lambda: openid_connect.login(request, provider_id), request)
+
+
+@require_GET
+def come_back(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Take what the provider's page answers."""
+    return _with_provider(
+        lambda: openid_connect.callback(request, provider_id), request
+    )
+
+
+@login_required
+@require_POST
+def unbind(request: Request) -> HttpResponse:
+    """Unbind an identity of the provider from the user's account."""
+    number = request.POST.get("identity", "")
+    rows = SocialAccount.objects.filter(user=request.user)
+    is_number = number.isascii() and number.isdecimal() and len(number) <= 18
+    row = rows.filter(pk=int(number) if is_number else 0).first()
+    if row is None:
+        raise Http404("There is no such identity.")
+    try:
+        flows.connect.validate_disconnect(request, row)
+    except ValidationError:
+        messages.error(request, "Your account has no password: it would be lost.")
+    else:
+        flows.connect.disconnect(request, row)
+    return redirect("account")
+
+
+@receiver(social_account_added)
+def record_bound(
+    sender: object, request: HttpRequest, sociallogin: SocialLogin, **more: object
+) -> None:
+    """Record that a user bound an identity."""
+    write(sociallogin.user, PASSWORD, f"bound an identity of {settings.OPENID.name}")
+
+
+@receiver(social_account_removed)
+def record_unbound(
+    sender: object, request: HttpRequest, socialaccount: SocialAccount, **more: object
+) -> None:
+    """Record that a user unbound an identity."""
+    name = settings.OPENID.name
+    write(socialaccount.user, PASSWORD, f"unbound an identity of {name}")
+
+
+def _with_provider(
+    call: Callable[[], HttpResponse], request: HttpRequest
+) -> HttpResponse:
+    """Answer with what a view of allauth's does, which asks the provider first."""
+    try:
+        return call()
+    except RequestException as exc:
+        logger.warning("the OpenID provider does not answer: %s", exc)
+        problem = TestbedError(
+            f"{settings.OPENID.name} does not answer, so it cannot sign you in.",
+            hint="Try again later, or sign in with a password.",
+        )
+        return not_signed_in(request, problem)
+
+
+def claims_of(account: SocialAccount) -> dict[str, Any]:
+    """Return what the provider says of a user: its page of the user goes first."""
+    data = account.extra_data
+    return {**(data.get("id_token") or {}), **(data.get("userinfo") or {})}
+
+
+def _is_admin(claims: dict[str, Any]) -> bool | None:
+    """Return whether the provider's user is a lab admin; None: it does not decide."""
+    if not settings.OPENID.admin_group:
+        return None
+    found = claims.get(settings.OPENID.admin_claim, [])
+    groups = found if isinstance(found, list) else [found]
+    return settings.OPENID.admin_group in groups
+
+
+def _apply_group(user: User, claims: dict[str, Any]) -> None:
+    is_admin = _is_admin(claims)
+    if is_admin is None or is_admin == user.is_superuser:
+        return
+    user.is_staff = user.is_superuser = is_admin
+    user.save(update_fields=["is_staff", "is_superuser"])
+    said = "became a lab admin" if is_admin else "is no lab admin any more"
+    write(user, PASSWORD, f"{said}, by {settings.OPENID.name}")
+
+
+def _is_proved(claims: dict[str, Any]) -> bool:
+    return claims.get("email_verified") in (True, "true")
+
+
+def _is_taken(email: str) -> bool:
+    return User.objects.filter(email__iexact=email).exists()
+
+
+def _no_account() -> TestbedError:
+    return TestbedError(
+        f"There is no account for this identity of {settings.OPENID.name}.",
+        hint="Ask a lab admin for an account; if you have one, sign in to it and bind "
+        "the identity on the page of your account.",
+    )

@@ -1,0 +1,287 @@
+"""Sign-in with OpenID Connect, against a real provider in a process of its own."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
+
+from testbed.environment import OpenID, env_openid
+from testbed.models import Entry
+
+USERS = {
+    "s-nina": {
+        "preferred_username": "nina",
+        "name": "Nina N",
+        "email": "nina@uni.example",
+        "email_verified": True,
+        "groups": ["students"],
+    },
+    "s-ada": {  # the name and the address of a lab admin here
+        "preferred_username": "ada",
+        "name": "Ada Other",
+        "email": "ada@lab.example",
+        "email_verified": True,
+    },
+    "s-root": {"preferred_username": "rita", "groups": ["staff", "lab-admins"]},
+    "s-loose": {
+        "preferred_username": "loose",
+        "email": "loose@uni.example",
+        "email_verified": False,
+    },
+}
+DOCS = Path(__file__).resolve().parents[4] / "docs" / "sign-in.md"
+Enter = Callable[..., object]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    """The address of a provider with these users."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    users = [json.dumps({"sub": sub, **claims}) for sub, claims in USERS.items()]
+    words = [word for user in users for word in ("--user-claims", user)]
+    argv = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock"]
+    with subprocess.Popen([*argv, "--port", str(port), *words]) as process:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for(f"{address}/.well-known/openid-configuration", process)
+        yield address
+        process.terminate()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(600):
+        assert process.poll() is None
+        try:
+            httpx.get(url).raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the provider does not answer")
+
+
+def documented() -> OpenID:
+    """Return the settings of the example in docs/sign-in.md."""
+    block = DOCS.read_text().partition("```ini\n")[2].partition("```")[0]
+    with pytest.MonkeyPatch.context() as environment:
+        for line in block.splitlines():
+            environment.setenv(*line.split("=", 1))
+        return env_openid("TESTBED_OIDC")
+
+
+@pytest.fixture
+def lab(provider: str, settings: object) -> object:
+    """This product's settings, with the provider."""
+    settings.OPENID = documented()._replace(url=provider, admin_group="")
+    settings.SOCIALACCOUNT_PROVIDERS = settings.OPENID.providers
+    return settings
+
+
+@pytest.fixture
+def enter(lab: object) -> Enter:
+    """Sign in at the provider; return the answer of this product."""
+
+    def sign_in(sub: str, client: Client, **form: str):
+        asked = client.post("/login/openid/", form)
+        assert asked.status_code == 302, asked.content
+        answer = httpx.post(asked["Location"], data={"sub": sub})
+        assert answer.status_code in (302, 303), answer.text
+        back = answer.headers["location"]
+        return client.get(re.sub(r"^http://testserver", "", back))
+
+    return sign_in
+
+
+def test_user_gets_an_account_at_the_first_sign_in(enter: Enter, db: None):
+    client, again = Client(), Client()
+
+    first, second = enter("s-nina", client), enter("s-nina", again)
+
+    nina = User.objects.get()
+    assert [first["Location"], second["Location"]] == ["/", "/"]
+    assert [client.get("/").status_code, again.get("/").status_code] == [200, 200]
+    assert (nina.username, nina.email) == ("nina", "nina@uni.example")
+    assert (nina.is_superuser, nina.has_usable_password()) == (False, False)
+    said = Entry.objects.filter(user="nina").order_by("pk")
+    whats = [entry.what for entry in said]
+    assert whats == ["got an account by University", "signed in", "signed in"]
+
+
+def test_user_with_the_name_and_address_of_a_lab_admin_is_another_one(
+    enter: Enter, admin: User
+):
+    User.objects.filter(pk=admin.pk).update(email="ada@lab.example")
+
+    client = Client()
+    enter("s-ada", client)
+
+    other = User.objects.exclude(pk=admin.pk).get()
+    assert (other.username == "ada", other.is_superuser, other.email) == (
+        False,
+        False,
+        "",
+    )
+    assert client.get("/record/").status_code == 403
+
+
+def test_address_that_is_not_proved_is_not_kept(enter: Enter, db: None):
+    enter("s-loose", Client())
+
+    assert User.objects.get().email == ""
+
+
+def test_accounts_are_made_only_where_that_is_allowed(
+    enter: Enter, lab: object, db: None
+):
+    lab.OPENID = lab.OPENID._replace(creates=False)
+
+    answer = enter("s-nina", Client())
+
+    assert answer.status_code == 403
+    assert "There is no account for this identity" in answer.content.decode()
+    assert not User.objects.exists()
+
+
+def test_group_makes_lab_admins_and_takes_it_back(enter: Enter, lab: object, db: None):
+    lab.OPENID = lab.OPENID._replace(admin_group="lab-admins")
+    enter("s-root", Client())
+    enter("s-nina", Client())
+    found = dict(User.objects.values_list("username", "is_superuser"))
+
+    lab.OPENID = lab.OPENID._replace(admin_group="other")
+    enter("s-root", Client())
+
+    assert found == {"rita": True, "nina": False}
+    assert not User.objects.get(username="rita").is_superuser
+    assert Entry.objects.filter(what__contains="is no lab admin any more").exists()
+
+
+def test_without_a_group_nobody_becomes_a_lab_admin(enter: Enter, db: None):
+    enter("s-root", Client())
+
+    assert not User.objects.get().is_superuser
+
+
+def test_user_binds_an_identity_and_signs_in_with_it(enter: Enter, owner: User):
+    client, later = Client(), Client()
+    client.force_login(owner)
+    client.post("/account/confirm/", {"password": "olive-pass"})
+
+    enter("s-nina", client, process="connect", next="/account/")
+    enter("s-nina", later)
+
+    assert User.objects.count() == 1
+    assert "olive" in later.get("/account/").content.decode()
+    assert Entry.objects.filter(what="bound an identity of University").exists()
+
+
+def test_binding_takes_the_password_again(enter: Enter, owner: User):
+    client = Client()
+    client.force_login(owner)
+
+    answer = enter("s-nina", client, process="connect")
+
+    assert answer["Location"].startswith("/account/confirm/")
+
+
+def test_identity_of_another_account_is_not_bound(enter: Enter, owner: User):
+    enter("s-nina", Client())
+    client = Client()
+    client.force_login(owner)
+    client.post("/account/confirm/", {"password": "olive-pass"})
+
+    enter("s-nina", client, process="connect")
+
+    later = Client()
+    enter("s-nina", later)
+    assert "Account nina" in later.get("/account/").content.decode()
+
+
+def test_deactivated_user_stays_out(enter: Enter, db: None):
+    enter("s-nina", Client())
+    User.objects.update(is_active=False)
+
+    client = Client()
+    answer = enter("s-nina", client)
+
+    assert "This account is deactivated" in answer.content.decode()
+    assert client.get("/").status_code == 302
+
+
+def test_answer_that_was_not_asked_for_signs_nobody_in(enter: Enter, db: None):
+    """An attacker's own code, in the browser of another user."""
+    client = Client()
+
+    answer = client.get("/login/openid/callback/?code=abc&state=planted")
+
+    assert answer.status_code == 403
+    assert client.get("/").status_code == 302
+
+
+def test_sign_in_leads_to_no_other_site(enter: Enter, db: None):
+    answer = enter("s-nina", Client(), next="https://evil.example/")
+
+    assert answer["Location"] == "/"
+
+
+def test_page_of_another_site_begins_no_sign_in(lab: object, db: None):
+    client = Client(enforce_csrf_checks=True)
+
+    assert client.post("/login/openid/").status_code == 403
+
+
+def test_provider_that_is_away_is_named(lab: object, db: None):
+    lab.OPENID = lab.OPENID._replace(url="http://127.0.0.1:1")
+    lab.SOCIALACCOUNT_PROVIDERS = lab.OPENID.providers
+
+    answer = Client().post("/login/openid/")
+
+    assert answer.status_code == 403
+    assert "University does not answer" in answer.content.decode()
+
+
+def test_sign_in_page_offers_it_where_it_is_set_up(lab: object, db: None):
+    assert "Sign in with University" in Client().get("/login/").content.decode()
+
+    lab.OPENID = OpenID()
+
+    assert "Sign in with" not in Client().get("/login/").content.decode()
+
+
+def test_documented_settings_are_read():
+    assert documented() == OpenID(
+        name="University",
+        url="http://127.0.0.1:9400",
+        client_id="testbed",
+        secret="secret",
+        admin_group="lab-admins",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"URL": "login.uni.example"}, "use the provider's address"),
+        ({"URL": "https://login.uni.example"}, "_CLIENT_ID and"),
+        ({"URL": "https://a.example", "CLIENT_ID": "a"}, "_CLIENT_SECRET as well"),
+    ],
+)
+def test_settings_that_cannot_be_stop_the_start(
+    variables: dict[str, str], reason: str, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(f"X_{name}", value)
+
+    with pytest.raises(ImproperlyConfigured, match=reason):
+        env_openid("X")
