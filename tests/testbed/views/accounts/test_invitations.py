@@ -246,9 +246,23 @@ class TestRegistration:
 
 class TestFirstAdmin:
     def make(self) -> str:
+        return link_in(self.printed())
+
+    def printed(self, *options: str) -> str:
         out = StringIO()
-        call_command("first_admin", stdout=out)
-        return link_in(out.getvalue())
+        call_command("first_admin", *options, stdout=out)
+        return out.getvalue()
+
+    def test_start_says_what_the_link_is_for(self, db: None):
+        words = self.printed("--at-start")
+
+        follow(link_in(words), username="root")
+
+        assert "makes the first" in words
+        assert User.objects.get(username="root").is_superuser
+
+    def test_start_with_a_lab_admin_prints_nothing(self, admin: User):
+        assert self.printed("--at-start") == ""
 
     def test_link_makes_a_lab_admin_once(self, db: None):
         link = self.make()
