@@ -29,6 +29,7 @@ from testbed.access.record import (
 from testbed.access.roles import Role, role_of
 from testbed.access.scopes import Scope, Scopes, in_order, scopes_of
 from testbed.models import Run, Testbed
+from testbed.models.runs import RunQuerySet
 
 
 class Act(StrEnum):
@@ -272,6 +273,13 @@ def require_admin(user: User) -> None:
         )
         raise NotAllowed(problem)
     require_scope(user, Act.ADMINISTER)
+
+
+def seen_runs(user: User) -> RunQuerySet:
+    """Return the runs that a user may see now: by a token as its scopes allow, too."""
+    runs = Run.objects.all().visible_to(user)
+    on_hosts = is_in_scope(Act.EXECUTE_ON_HOSTS, scopes_of(user))
+    return runs if on_hosts else runs.in_guests()
 
 
 def is_admin(user: User) -> bool:

@@ -20,6 +20,7 @@ from testbed.access.permissions import (
     Permissions,
     permissions_of,
     refusal,
+    seen_runs,
 )
 from testbed.models import Host, Reservation, Run, Testbed
 from testbed.models.runs import RunQuerySet
@@ -67,7 +68,7 @@ def testbed_for(request: Request, address: Address, act: Act) -> Testbed:
 
 def run_for(request: Request, pk: int, act: Act) -> Run:
     """Return the run for an act. Raises: Http404, NotAllowed."""
-    visible = Run.objects.all().visible_to(request.user)
+    visible = seen_runs(request.user)
     people = ("testbed__owner", "asked_by", "cancel_requested_by")
     found = get_object_or_404(visible.select_related(*people), pk=pk)
     found.testbed.seen_by(request.user)
@@ -96,7 +97,7 @@ def reservation_for(request: Request, pk: int) -> Reservation:
 
 def visible_runs(request: Request, testbed: Testbed) -> RunQuerySet:
     """Return the runs of a testbed that this user may see."""
-    return Run.objects.filter(testbed=testbed).visible_to(request.user)
+    return seen_runs(request.user).filter(testbed=testbed)
 
 
 def permissions_context(request: HttpRequest) -> dict[str, object]:

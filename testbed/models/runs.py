@@ -58,9 +58,13 @@ class RunQuerySet(models.QuerySet["Run"]):
         found = self.filter(testbed__in=Testbed.objects.all().visible_to(user))
         if isinstance(user, User) and user.is_superuser:
             return found
+        return found.in_guests()
+
+    def in_guests(self) -> "RunQuerySet":
+        """Leave out the commands on hosts."""
         # Without the key, its comparison is neither true nor false.
         no_targets = Q(options__targets__isnull=True)
-        return found.filter(no_targets | ~Q(options__targets=Targets.HOSTS.value))
+        return self.filter(no_targets | ~Q(options__targets=Targets.HOSTS.value))
 
     def listed(self) -> "RunQuerySet":
         """Return what a list shows: plans and pasted scripts are not read."""

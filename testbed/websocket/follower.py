@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import User
 
 from orchestration.plan.model import Command
-from testbed.access.permissions import Permissions, permissions_of
+from testbed.access.permissions import Permissions, permissions_of, seen_runs
 from testbed.access.sessions import user_of_session
 from testbed.access.tokens import TokenInvalid, user_of_token
 from testbed.models import Event, Run
@@ -84,7 +84,7 @@ def visitor(session_key: str | None, run_id: int, token: str | None = None) -> V
     user = user_of_session(session_key) if token is None else _user_of(token)
     if user is None:
         return Visitor(None, NOT_SIGNED_IN)
-    visible = Run.objects.all().visible_to(user).select_related("testbed__owner")
+    visible = seen_runs(user).select_related("testbed__owner")
     run = visible.defer("plan", "options").filter(pk=run_id).first()
     if run is None:
         return Visitor(user, NO_SUCH_RUN)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.db.models import Count, Q
 
+from testbed.access.permissions import seen_runs
 from testbed.models import Instruction, Run, Task
 from testbed.models.runs import RunQuerySet
 from testbed.pages.board import OVER
@@ -84,12 +85,12 @@ def running_rows(user: User) -> tuple[list[RunningRow], int]:
 
 def active_runs(user: User) -> RunQuerySet:
     """Return the runs that a user sees and that are not over."""
-    return Run.objects.all().visible_to(user).active()
+    return seen_runs(user).active()
 
 
 def recent_runs(user: User) -> list[Run]:
     """Return the last runs that a user sees and that are over (two queries)."""
-    over = Run.objects.all().visible_to(user).exclude(status__in=Run.ACTIVE)
+    over = seen_runs(user).exclude(status__in=Run.ACTIVE)
     # Of one query with the users and testbeds, SQLite reads and sorts all runs.
     newest = list(over.order_by("-pk").values_list("pk", flat=True)[:MOST_RECENT])
     rows = Run.objects.filter(pk__in=newest).listed()

@@ -10,6 +10,7 @@ from django.test import Client
 from orchestration.plan.execution import Execution, Form, Targets
 from testbed.models import Run, SavedCommand, Testbed
 from tests.testbed.answer_rows import answer, end, execution
+from tests.testbed.api.conftest import asker
 from tests.testbed.reading import squeezed, visible
 
 LAB, PAGE, MATCH = (
@@ -213,3 +214,35 @@ def test_owner_neither_replaces_nor_deletes_what_an_admin_saved_for_hosts(
     page.post("/testbeds/olive/lab/commands/delete/", {"command": saved.pk})
 
     assert (is_kept, SavedCommand.objects.filter(pk=saved.pk).exists()) == (True, True)
+
+
+def test_token_of_an_admin_without_its_scope_sees_no_command_on_hosts(
+    of_admin: Run, admin: User
+):
+    read, whole = asker(admin, "read"), asker(admin, "admin")
+    path = f"/runs/{of_admin.pk}"
+
+    seen = [
+        read("GET", path).status_code,
+        read("GET", f"{path}/log").status_code,
+        read("GET", f"{path}/answers").status_code,
+        read("GET", f"{path}/answers/main").status_code,
+    ]
+    listed = read("GET", "/testbeds/olive/lab/runs").json()["items"]
+    recent = read("GET", "/activity").json()["recent"]
+
+    assert seen == [404] * 4
+    assert of_admin.pk not in [run["run"] for run in (*listed, *recent)]
+    assert b"an answer of main" in whole("GET", f"{path}/answers/main").content
+
+
+def test_token_without_the_scope_admin_stops_no_command_on_hosts(
+    deployed: Testbed, admin: User
+):
+    run = execution(deployed, admin, ("main",), WANTED)
+
+    answer = asker(admin, "run")("POST", f"/runs/{run.pk}/cancel")
+
+    run.refresh_from_db()
+    assert answer.status_code in (403, 404)
+    assert run.cancel_requested_at is None
