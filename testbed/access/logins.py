@@ -23,7 +23,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from orchestration.errors import TestbedError
-from testbed.access.origin import address_of
+from testbed.access.origin import address_of, client_of
 from testbed.access.record import Outcome, write
 from testbed.models.record.entries import PASSWORD, SIGN_IN, SIGN_OUT
 from testbed.models.record.logins import WINDOW, LoginCount
@@ -68,7 +68,7 @@ class Attempt:
 
         The name comes last: a user types it, and it may look like an address.
         """
-        address = f"address {self.address}"
+        address = f"address {client_of(self.address)}"
         account = f"account {self.account}"
         return {
             address: PER_ADDRESS,
@@ -104,7 +104,7 @@ def count_mail(mailbox: str, request: HttpRequest) -> None:
     It is counted whether there is such an account or not.
     """
     limits = {
-        f"mails for address {address_of(request)}": MAILS_PER_ADDRESS,
+        f"mails for address {client_of(address_of(request))}": MAILS_PER_ADDRESS,
         f"mails to {mailbox.lower()[:MAX_NAME]}": MAILS_PER_MAILBOX,
     }
     for subject, limit in limits.items():

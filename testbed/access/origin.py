@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.http import HttpRequest, HttpResponse
 
@@ -20,6 +21,24 @@ def address_of(request: HttpRequest | None) -> str:
     """Return the client's address; Daphne reads it from its proxy's header."""
     address = request.META.get("REMOTE_ADDR", "") if request else ""
     return str(address)[:MAX_ADDRESS]
+
+
+# The part of an address of IPv6 that is a client's own network.
+CLIENT_NETWORK_BITS = 64
+
+
+def client_of(address: str) -> str:
+    """Return what tells clients apart: of IPv6 the network, as a client has all of it."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return address
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    packed = found.packed  # without a zone
+    return str(ip_network((packed, CLIENT_NETWORK_BITS), strict=False))
 
 
 def note_address(respond: Respond) -> Respond:

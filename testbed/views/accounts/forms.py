@@ -1,6 +1,7 @@
 """allauth's forms in our words: labels, no placeholders, hints in the templates."""
 
 from allauth.account import forms as allauth
+from allauth.account.adapter import get_adapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from django import forms
 from django.conf import settings
@@ -43,6 +44,13 @@ class PasswordForm(allauth.ChangePasswordForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         label(self, oldpassword="Current password", **NEW_PASSWORD)
+
+    def clean_oldpassword(self) -> str:
+        """Require the password now, which counts as an attempt to sign in."""
+        word = str(self.cleaned_data["oldpassword"])
+        if not get_adapter().reauthenticate(self.user, word):
+            raise get_adapter().validation_error("enter_current_password")
+        return word
 
 
 class NewPasswordForm(allauth.ResetPasswordKeyForm):
@@ -90,6 +98,12 @@ class AccountForm(allauth.SignupForm):
         super().__init__(*args, **kwargs)
         label(self, username="Username", password1="Password", password2=AGAIN)
         self.fields["username"].widget.attrs |= {"autocapitalize": "none"}
+
+    def clean_username(self) -> str:
+        """Write the name as the sign-in does (NFKC): names that look alike are one."""
+        name = User.normalize_username(self.cleaned_data["username"])
+        self.cleaned_data["username"] = name
+        return str(super().clean_username())
 
 
 class RegistrationForm(forms.Form):

@@ -126,3 +126,17 @@ def test_page_takes_few_queries(owner: User, django_assert_max_num_queries):
 
     with django_assert_max_num_queries(8):
         client.get("/account/")
+
+
+def test_passwords_that_are_guessed_at_the_change_are_counted(owner: User):
+    """A session that was taken over is no way to guess the password without limit."""
+    client = Client(REMOTE_ADDR="192.0.2.1")
+    client.force_login(owner)
+    new = {"password1": "another-pass-7", "password2": "another-pass-7"}
+
+    statuses = [
+        client.post("/password/", {"oldpassword": f"no-{number}"} | new).status_code
+        for number in range(11)
+    ]
+
+    assert statuses == [200] * 10 + [429]

@@ -1,6 +1,7 @@
 """Signing in: attempts are counted before any password is hashed, and logged."""
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -254,3 +255,13 @@ def test_signing_out_takes_a_form(owner: User):
 
     assert client.get("/logout/").status_code == 405
     assert client.get("/").status_code == 200
+
+
+def test_network_of_one_client_locks_no_account_for_others(owner: User):
+    """A client of IPv6 has a network of 2**64 addresses."""
+    for number in range(1, 12):
+        for _ in range(logins.PER_ACCOUNT_AND_ADDRESS):
+            with suppress(logins.TooManyLogins):
+                logins.Attempt("olive", f"2001:db8:0:1::{number:x}").count()
+
+    assert attempt(password="olive-pass", address="192.0.2.1").status_code == 302
