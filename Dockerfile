@@ -31,4 +31,4 @@ RUN useradd --system --uid 10001 --no-create-home testbed \
 USER testbed
 EXPOSE 8000
 CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--proxy-headers", \
-     "--websocket_connect_timeout", "60", "testbed.asgi:application"]
+     "--verbosity", "0", "--websocket_connect_timeout", "60", "testbed.asgi:application"]

@@ -155,7 +155,7 @@ start_consoles() {
 start_daphne() {
   stop_recorded daphne
   (umask 077 && cd "$CHECKOUT" && exec setsid "$VENV/bin/daphne" -b 127.0.0.1 -p "$PORT" \
-    --websocket_connect_timeout 60 testbed.asgi:application > "$DATA/daphne.log" 2>&1 < /dev/null) &
+    --verbosity 0 --websocket_connect_timeout 60 testbed.asgi:application > "$DATA/daphne.log" 2>&1 < /dev/null) &
   echo $! > "$STATE/daphne.pid"
   wait_for_server daphne curl -fs -o /dev/null "$URL/login/"
 }

@@ -107,11 +107,18 @@ def use(pk: int, user: User) -> None:
     )
     try:
         with transaction.atomic():
+            row = Invitation.objects.get(pk=pk)
+            links = Invitation.objects.filter(email__iexact=row.email)
+            list(links.select_for_update())  # of one address, one after the other
             if not Invitation.objects.use(pk, user.username):
                 raise gone
-            row = Invitation.objects.get(pk=pk)
             if row.makes_admin and _has_admin():
                 raise gone
+            if row.email and User.objects.filter(email__iexact=row.email).exists():
+                raise NotInvited(
+                    f"There is already an account with the address {row.email}.",
+                    hint="Sign in to it, or ask a lab admin for another invitation.",
+                )
             user.email = row.email
             user.is_staff = user.is_superuser = row.makes_admin
             user.save()

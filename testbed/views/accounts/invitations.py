@@ -5,7 +5,11 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
 
 from orchestration.errors import TestbedError
 from testbed.access.logins import TooManyLogins, count_mail
@@ -61,7 +65,7 @@ def withdraw(request: Request) -> HttpResponse:
 
 
 @never_cache
-@require_GET
+@require_safe
 def accept(request: HttpRequest, token: str) -> HttpResponse:
     """Lead the visitor with an invitation's link to the form of a new account."""
     row = Invitation.objects.of_token(token)

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from testbed.access import logins
+from testbed.accounts.invitations import NotInvited, use
 from testbed.models import Entry, Invitation
 from testbed.models.accounts.invitations import hashed
 from tests.testbed.views.accounts.conftest import Link
@@ -291,3 +293,52 @@ class TestFirstAdmin:
         statuses = [Client().get(link).status_code for link in (first, second)]
 
         assert statuses == [404, 302]
+
+
+def test_one_address_makes_one_account(db: None):
+    """Each request for a link makes one, and all of them are open for seven days."""
+    rows = [Invitation.objects.make(NINA, "")[0] for _ in range(3)]
+    use(rows[0].pk, User(username="nina"))
+
+    for number, row in enumerate(rows[1:]):
+        with pytest.raises(NotInvited):
+            use(row.pk, User(username=f"nina-{number}"))
+
+    assert User.objects.count() == 1
+
+
+def test_open_link_is_in_no_log(link: str, caplog: pytest.LogCaptureFixture):
+    """Programs that preview links in mails ask with HEAD."""
+    token = link.split("/")[2]
+
+    Client().head(link)
+
+    assert token not in caplog.text
+
+
+def test_open_links_are_in_no_access_log():
+    """Daphne writes the path of each request to standard output, unless it is told not to."""
+    checkout = Path(__file__).resolve().parents[4]
+    unit = (checkout / "deploy" / "testbed-web.service").read_text()
+    image = (checkout / "Dockerfile").read_text()
+
+    assert "--verbosity 0" in unit
+    assert '"--verbosity", "0"' in image
+
+
+def test_account_that_looks_like_another_is_refused_at_its_field(link: str):
+    """The ligature: both names are one for the sign-in, which writes names as NFKC."""
+    User.objects.create_user("finn", password="finn-pass-7")
+
+    follow(link, username="\ufb01nn")
+
+    assert not User.objects.filter(username="\ufb01nn").exists()
+
+
+def test_invited_user_signs_in_again_whatever_the_name_is(link: str):
+    follow(link, username="\ufb01nn")
+
+    words = {"username": "\ufb01nn", "password": FORM["password1"]}
+    answer = Client().post("/login/", words)
+
+    assert answer.status_code == 302
