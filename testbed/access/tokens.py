@@ -18,6 +18,7 @@ from django.utils import timezone
 from orchestration.errors import TestbedError
 from testbed.access.record import write
 from testbed.access.scopes import Scope, in_order, limit
+from testbed.access.second_factor import lacks_second_factor
 from testbed.models import ApiToken
 from testbed.models.record.entries import TOKENS
 
@@ -114,6 +115,11 @@ def found_token(text: str) -> ApiToken:
     if not user.is_active:
         raise TokenInvalid(
             "The account of this API token is deactivated.", hint="Ask a lab admin."
+        )
+    if lacks_second_factor(user):
+        raise TokenInvalid(
+            "A lab admin needs a second factor here, and this account has none.",
+            hint="Set one up on the page of your account.",
         )
     _note_use(row)
     limit(user, map(Scope, row.scopes.split()))

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from websockets.sync.client import connect
 
 from tests.live.browser import YAML
+from tests.live.stack import PASSWORD
 
 pytestmark = pytest.mark.browser
 PATIENCE_S = 120
@@ -23,12 +24,22 @@ def made_token(page: Page) -> str:
     page.get_by_label("Name", exact=True).fill("ci")
     for scope in ("run:", "edit:", "manage:"):
         page.get_by_label(scope).check()
-    page.get_by_role("button", name="Make").click()
+    submit(page)
     copy = page.locator("[data-copies]")
     copy.press("Enter")
     # A browser without windows may have no clipboard.
     expect(copy).to_contain_text(re.compile("Copied|Selected: press Ctrl"))
     return page.locator("#text").inner_text()
+
+
+def submit(page: Page) -> None:
+    """Send the form, and the password once more where it is asked for."""
+    with page.expect_navigation():
+        page.get_by_role("button", name="Make").click()
+    if page.get_by_role("heading", name="Confirm that it is you").is_visible():
+        page.get_by_label("Password").fill(PASSWORD)
+        with page.expect_navigation():
+            page.get_by_role("button", name="Confirm").click()
 
 
 def follow(client: httpx.Client, started: httpx.Response) -> str:
@@ -84,7 +95,7 @@ def test_program_does_a_whole_job_with_a_token_until_it_is_revoked(page: Page):
 def test_refused_form_says_why_and_the_operations_are_listed(refused: Page):
     refused.goto("/tokens/")
     refused.get_by_label("Name", exact=True).fill(" ")
-    refused.get_by_role("button", name="Make").click()
+    submit(refused)
 
     expect(refused.get_by_role("alert")).to_contain_text("A name has 1 to 60")
 

@@ -240,7 +240,7 @@ notifications/new/                                              users           
 notifications/settings/                                         users              on
 notifications/webhook/                                          impossible         users-refused
 ssh-keys/remove/                                                impossible         users-nothing
-tokens/                                                         users              users-refused
+tokens/                                                         users              on
 tokens/revoke/                                                  impossible         users-nothing
 admin/login/                                                    on                 on
 admin/                                                          staff              staff

@@ -1,5 +1,9 @@
 """The page of a user's own API tokens: made here, shown once, revoked."""
 
+from allauth.account.decorators import reauthentication_required
+from allauth.account.internal.flows.reauthentication import (
+    get_reauthentication_flows,
+)
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -18,11 +22,20 @@ MOST_DIGITS = 18
 MOST_DAYS_DIGITS = 5
 
 
+def can_confirm(request: Request) -> bool:
+    """Return whether the user has a password or factor here to give once more."""
+    return bool(get_reauthentication_flows(request.user))
+
+
 @not_stored
 @login_required
+@reauthentication_required(allow_get=True, enabled=can_confirm)
 @require_http_methods(["GET", "POST"])
 def index(request: Request) -> HttpResponse:
-    """Show the user's tokens, or make one; its text is in this one answer alone."""
+    """Show the user's tokens, or make one; its text is in this one answer alone.
+
+    A token outlives the session, so that one who has that alone makes none.
+    """
     if request.method == "GET":
         return _page(request)
     form = request.POST

@@ -235,3 +235,13 @@ def test_act_on_no_testbed_needs_its_scope(owner: User):
 )
 def test_header_has_the_token(header: str, text: str | None):
     assert token_in(header) == text
+
+
+def test_token_of_a_lab_admin_who_lacks_the_second_factor_signs_no_user_in(
+    admin: User, settings: object
+):
+    """It was made before the rule, before the right, or before the factor was removed."""
+    _, text = make_token(admin, "old", ["admin"], 7)
+    settings.ADMINS_NEED_SECOND_FACTOR = True
+
+    assert "second factor" in refusal_of(text).sentence

@@ -12,8 +12,10 @@ TOKEN = re.compile(r"tb_[\w-]{40,}")
 
 
 def signed_in(user: User) -> Client:
+    """Return a browser whose user just gave the password once more."""
     client = Client()
     client.force_login(user)
+    client.post("/account/confirm/", {"password": f"{user.username}-pass"})
     return client
 
 
@@ -80,3 +82,16 @@ def test_token_reaches_no_page(owner: User):
     ]
 
     assert {answer.status_code for answer in answers} == {302}
+
+
+def test_session_alone_makes_no_token(owner: User):
+    """A token outlives the session, its end by the user, and a new password."""
+    client = Client()
+    client.force_login(owner)
+    form = {"name": "kept", "scope": ["run", "edit", "manage", "admin"], "days": "365"}
+
+    answer = client.post("/tokens/", form)
+
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/account/confirm/")
+    assert not ApiToken.objects.exists()
