@@ -6,6 +6,7 @@ are in Django's cache, which each process would have for itself here; ours are r
 
 from hashlib import sha256
 
+from allauth.core.internal.cryptokit import normalize_user_code
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import (
     authentication_failed,
@@ -53,7 +54,7 @@ def is_first_use(user: AbstractBaseUser, code: str) -> bool:
 
     The note outlives the time in which a code is right.
     """
-    code = "".join(code.split())
+    code = normalize_user_code(code)
     used = sha256(f"{settings.SECRET_KEY} {user.pk} {code}".encode()).hexdigest()
     return LoginCount.objects.add(f"used code {used}").attempts == 1
 

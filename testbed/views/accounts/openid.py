@@ -51,6 +51,16 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
         """Return whether the provider's users get an account by signing in."""
         return bool(settings.OPENID.creates)
 
+    def populate_user(
+        self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]
+    ) -> User:
+        """Name a new account as accounts are written (NFKC)."""
+        name = User.normalize_username(data.get("username") or "")
+        user: User = super().populate_user(
+            request, sociallogin, data | {"username": name}
+        )
+        return user
+
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """Apply what the provider says of a user; refuse one without an account."""
         if sociallogin.state.get("process") == CONNECT:
@@ -94,8 +104,9 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
         problem = TestbedError(
             f"{settings.OPENID.name} did not sign you in.",
             hint="Try again; if it stays so, ask a lab admin to read the server's log.",
-            detail=str(exception or ""),
         )
+        if exception is not None:  # its text is the provider's, for no stranger
+            logger.warning("the OpenID provider's answer: %.500r", exception)
         if error == AuthError.CANCELLED:
             problem = TestbedError("You cancelled the sign-in.", hint="Try again.")
         raise ImmediateHttpResponse(not_signed_in(request, problem))

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -285,3 +286,14 @@ def test_settings_that_cannot_be_stop_the_start(
 
     with pytest.raises(ImproperlyConfigured, match=reason):
         env_openid("X")
+
+
+def test_page_says_nothing_of_what_the_provider_answers(lab: object, db: None):
+    client = Client()
+    asked = client.post("/login/openid/")
+    state = parse_qs(urlsplit(asked["Location"]).query)["state"][0]
+
+    answer = client.get(f"/login/openid/callback/?code=wrong&state={state}")
+
+    assert answer.status_code == 403
+    assert "Error retrieving access token" not in answer.content.decode()
