@@ -11,10 +11,15 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestration.errors import ExecutionRefused
 from orchestration.plan.execution import parse_execution
-from orchestration.plan.model import Command, Options
+from orchestration.plan.model import Options
 from orchestration.plan.power import verb_named
 from orchestration.plan.selected import way_named
-from testbed.access.permissions import Act, require_scope
+from testbed.access.permissions import (
+    Act,
+    act_of_command,
+    require,
+    require_scope,
+)
 from testbed.access.visibility import Request, run_for, visible_runs
 from testbed.api.keyed import Made, made_once
 from testbed.api.paging import Paging, page_of
@@ -165,9 +170,10 @@ def start_run(
 
     Where disks die, the answer is 428 until `confirm` has the token of `erases`.
     """
-    testbed = testbed_of(request, account, name, _act_of(wish.command))
-    options = Options(provision=wish.provision, rerun_scripts=wish.rerun_scripts)
+    testbed = testbed_of(request, account, name, Act.SEE)
     command = command_named(wish.command)
+    require(request.user, act_of_command(command), testbed)
+    options = Options(provision=wish.provision, rerun_scripts=wish.rerun_scripts)
     return started(
         request,
         lambda: start_command(
@@ -268,7 +274,3 @@ def _shown(request: Request, run: Run) -> dict[str, object]:
     progress = progress_of([run]).get(run.pk)
     instructions = [] if run.log_removed_at else instructions_of(run)
     return run_shape(run, progress) | {"instructions": instructions}
-
-
-def _act_of(command: str) -> Act:
-    return Act.DELETE_DISKS if command == Command.CLEAR_ARTEFACTS else Act.UP

@@ -87,7 +87,7 @@ class Api(NinjaAPI):
 api = Api(
     title="Testbed",
     version="1",
-    description="Everything that the pages do, for programs. See docs/api.md.",
+    description="Most of what the pages do, for programs: docs/api.md names the rest.",
     urls_namespace="api",
     docs_url=None,
     parser=JsonParser(),
