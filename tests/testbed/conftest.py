@@ -36,6 +36,7 @@ from testbed.runs.batches import run_batch
 from testbed.runs.creation import create_run
 from tests.testbed.emptying import empty_tables
 from tests.testbed.images.image_hosts import Machines, stand_in
+from tests.testbed.migrating import migrate_to_newest
 from tests.testbed.preparing import prepare
 
 MakeRun = Callable[..., Run]
@@ -392,3 +393,10 @@ def make_run(testbed: Testbed, owner: User, doors: Doors) -> MakeRun:
         return create_run(testbed, user or owner, command)
 
     return make
+
+
+@pytest.fixture
+def newest(transactional_db: None) -> Iterator[None]:
+    """Leave the database as the other tests expect it."""
+    yield
+    migrate_to_newest()

@@ -1,35 +1,15 @@
 """Testbeds of before names keep their keys, and get them as names; and back."""
 
-import pytest
 from django.contrib.auth.models import User
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Testbed
 from testbed.testbeds.planning import planned
+from tests.testbed.migrating import migrate_to_newest, migrated
 from tests.testbed.preparing import prepare
 
 BEFORE, AFTER = [("testbed", "0048_notifications")], [("testbed", "0049_names")]
-
-
-def migrated(to: list[tuple[str, str]]):
-    executor = MigrationExecutor(connection)
-    executor.migrate(to)
-    return executor.loader.project_state(to).apps
-
-
-@pytest.fixture
-def newest(transactional_db: None):
-    """Leave the database as the other tests expect it."""
-    yield
-    migrate_to_newest()
-
-
-def migrate_to_newest() -> None:
-    executor = MigrationExecutor(connection)
-    executor.migrate(executor.loader.graph.leaf_nodes())
 
 
 def test_names_come_and_go_and_keys_stay(newest: None):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from testbed.access.sessions import sessions_of
 from testbed.models import WebSession
-from tests.testbed.test_names_migration import migrated, newest  # noqa: F401
+from tests.testbed.migrating import migrated
 
 BEFORE, AFTER = (
     [("testbed", "0050_told_of_reservations")],
