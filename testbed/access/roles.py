@@ -66,20 +66,7 @@ def users_of(testbed: Testbed, least: Role) -> set[int]:
 
     Users who may not sign in are left out.
     """
-    return set(users_with(testbed, least).values_list("pk", flat=True))
-
-
-def users_with(testbed: Testbed, least: Role) -> QuerySet[User]:
-    """Return the same users as rows that are not read yet."""
-    roles = [role for role in Share.Role if Role(role).rank >= least.rank]
-    shares = Share.objects.filter(testbed=testbed, role__in=roles)
-    own, members = shares.exclude(user=None), shares.exclude(group__user=None)
-    return User.objects.filter(
-        Q(pk=testbed.owner_id)
-        | Q(pk__in=own.values("user"))
-        | Q(pk__in=members.values("group__user")),
-        is_active=True,
-    )
+    return users_of_each([testbed], least)[testbed.pk]
 
 
 def users_of_each(testbeds: Collection[Testbed], least: Role) -> Mapping[int, set[int]]:
