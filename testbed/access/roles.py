@@ -71,6 +71,17 @@ def users_of(testbed: Testbed, least: Role) -> set[int]:
 
 def users_of_each(testbeds: Collection[Testbed], least: Role) -> Mapping[int, set[int]]:
     """Return the same of many testbeds, by their ids (two queries)."""
+    found = accounts_of_each(testbeds, least)
+    everybody = set().union(*found.values())
+    inactive = User.objects.filter(is_active=False, pk__in=everybody)
+    gone = frozenset(inactive.values_list("pk", flat=True))
+    return {pk: users - gone for pk, users in found.items()}
+
+
+def accounts_of_each(
+    testbeds: Collection[Testbed], least: Role
+) -> Mapping[int, set[int]]:
+    """Return the same with users who may not sign in (one query)."""
     found = {testbed.pk: {testbed.owner_id} for testbed in testbeds}
     roles = [role for role in Share.Role if Role(role).rank >= least.rank]
     shares = Share.objects.filter(role__in=roles, testbed__in=list(found))
@@ -78,10 +89,7 @@ def users_of_each(testbeds: Collection[Testbed], least: Role) -> Mapping[int, se
     members = shares.filter(group__user__isnull=False)
     for pk, user in pairs.union(members.values_list("testbed", "group__user")):
         found[pk].add(user)
-    everybody = set().union(*found.values())
-    inactive = User.objects.filter(is_active=False, pk__in=everybody)
-    gone = frozenset(inactive.values_list("pk", flat=True))
-    return {pk: users - gone for pk, users in found.items()}
+    return found
 
 
 def _highest(shares: QuerySet[Share]) -> Role | None:

@@ -1,7 +1,7 @@
 """Corrects testbeds' conditions by a look at the hosts: `up` only when complete.
 
-A lab has a thousand testbeds, and each look is at all of them: what the database knows
-is read for all at once. `observation` calls it with its results.
+A lab has a thousand testbeds, and each look is at all of them: the database
+is asked for all at once. `observation` calls it with its results.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the database and the look know of one testbed.
+    """One testbed, as the database and the look know it.
 
     `command` and `ended` are the last command that changed it, and that run's status.
     """

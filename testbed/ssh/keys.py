@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from orchestration.project.public_keys import KeyRefused, parse_public_key
 from testbed.access.permissions import LEAST, Act
 from testbed.access.record import write
-from testbed.access.roles import users_of_each
+from testbed.access.roles import accounts_of_each
 from testbed.celery import request_key_pushes
 from testbed.models import Testbed, UserKey
 from testbed.models.record.entries import SSH_KEYS
@@ -67,14 +67,15 @@ def keys_for(testbed: Testbed) -> tuple[str, ...]:
 
 
 def keys_of_each(testbeds: Collection[Testbed]) -> Mapping[int, tuple[str, ...]]:
-    """Return these lines for many testbeds, by their ids.
+    """Return these lines for many testbeds, by their ids (two queries).
 
     They are the keys of its owner and of those users whose share lets them use the
     guests. Users who may not sign in have none.
     """
-    users = users_of_each(testbeds, LEAST[Act.SSH])
+    users = accounts_of_each(testbeds, LEAST[Act.SSH])
     found: dict[int, list[str]] = {}
-    keys = UserKey.objects.filter(user__in=set().union(*users.values()))
+    everybody = set().union(*users.values())
+    keys = UserKey.objects.filter(user__in=everybody, user__is_active=True)
     for key in keys.order_by("user", "pk").select_related("user"):
         found.setdefault(key.user_id, []).extend(lines_of([key]))
     return {
