@@ -66,24 +66,22 @@ def users_of(testbed: Testbed, least: Role) -> set[int]:
 
     Users who may not sign in are left out.
     """
-    return set(users_with(testbed, least).values_list("pk", flat=True))
-
-
-def users_with(testbed: Testbed, least: Role) -> QuerySet[User]:
-    """Return the same users as rows that are not read yet."""
-    roles = [role for role in Share.Role if Role(role).rank >= least.rank]
-    shares = Share.objects.filter(testbed=testbed, role__in=roles)
-    own, members = shares.exclude(user=None), shares.exclude(group__user=None)
-    return User.objects.filter(
-        Q(pk=testbed.owner_id)
-        | Q(pk__in=own.values("user"))
-        | Q(pk__in=members.values("group__user")),
-        is_active=True,
-    )
+    return users_of_each([testbed], least)[testbed.pk]
 
 
 def users_of_each(testbeds: Collection[Testbed], least: Role) -> Mapping[int, set[int]]:
     """Return the same of many testbeds, by their ids (two queries)."""
+    found = accounts_of_each(testbeds, least)
+    everybody = set().union(*found.values())
+    inactive = User.objects.filter(is_active=False, pk__in=everybody)
+    gone = frozenset(inactive.values_list("pk", flat=True))
+    return {pk: users - gone for pk, users in found.items()}
+
+
+def accounts_of_each(
+    testbeds: Collection[Testbed], least: Role
+) -> Mapping[int, set[int]]:
+    """Return the same with users who may not sign in (one query)."""
     found = {testbed.pk: {testbed.owner_id} for testbed in testbeds}
     roles = [role for role in Share.Role if Role(role).rank >= least.rank]
     shares = Share.objects.filter(role__in=roles, testbed__in=list(found))
@@ -91,10 +89,7 @@ def users_of_each(testbeds: Collection[Testbed], least: Role) -> Mapping[int, se
     members = shares.filter(group__user__isnull=False)
     for pk, user in pairs.union(members.values_list("testbed", "group__user")):
         found[pk].add(user)
-    everybody = set().union(*found.values())
-    inactive = User.objects.filter(is_active=False, pk__in=everybody)
-    gone = frozenset(inactive.values_list("pk", flat=True))
-    return {pk: users - gone for pk, users in found.items()}
+    return found
 
 
 def _highest(shares: QuerySet[Share]) -> Role | None:

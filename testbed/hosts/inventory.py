@@ -4,7 +4,7 @@
 most looks find what the one before found. A silent host keeps its rows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 
@@ -51,60 +51,59 @@ def seen_since(began: datetime) -> set[str]:
     return set(later.values_list("host__name", flat=True))
 
 
-def shares(
-    seen: Mapping[str, inventory.Inventory],
-) -> Callable[[str], dict[str, inventory.Inventory]]:
-    """Sort the hosts' things by testbed, so that no testbed searches all of them.
+class Shares:
+    """The hosts' things by testbed, so that no testbed searches all of them.
 
     A thing that carries a number only is in every testbed's share.
     """
-    things: dict[str, dict[str, list[inventory.Thing]]] = {}
-    for host, held in seen.items():
-        for thing in held.things:
-            things.setdefault(thing.testbed, {}).setdefault(host, []).append(thing)
 
-    def share(testbed: str) -> dict[str, inventory.Inventory]:
-        mine, nobodys = things.get(testbed, {}), things.get("", {})
+    def __init__(self, seen: Mapping[str, inventory.Inventory]) -> None:
+        self.hosts = frozenset(seen)
+        self._seen = seen
+        self._things: dict[str, dict[str, list[inventory.Thing]]] = {}
+        for host, held in seen.items():
+            for thing in held.things:
+                of_testbed = self._things.setdefault(thing.testbed, {})
+                of_testbed.setdefault(host, []).append(thing)
+
+    def of(self, testbed: str) -> dict[str, inventory.Inventory]:
+        """Return one testbed's things on each host."""
+        mine, unnamed = self._things.get(testbed, {}), self._things.get("", {})
         return {
             host: replace(
-                held, things=(*mine.get(host, ()), *nobodys.get(host, ())), domains=()
+                held, things=(*mine.get(host, ()), *unnamed.get(host, ())), domains=()
             )
-            for host, held in seen.items()
+            for host, held in self._seen.items()
         }
-
-    return share
 
 
 def save_missing(
-    testbed: Testbed,
-    seen: Mapping[str, inventory.Inventory],
-    firewalls: Mapping[str, str],
-) -> None:
-    """Save the missing parts of a testbed's network; nothing when it is not up.
+    testbed: Testbed, shares: Shares, firewalls: Mapping[str, str]
+) -> bool:
+    """Save the missing parts of a testbed's network; return whether there are some.
 
-    `firewalls` has the digest of each guarded host's ruleset.
+    There are none when it is not up. `firewalls` has the digest of each guarded host's
+    ruleset.
     """
     old = list(testbed.missing_parts.all())
-    kept = [part for part in old if part.host not in seen]
+    kept = [part for part in old if part.host not in shares.hosts]
     if testbed.condition not in Testbed.DEPLOYED:
         kept = found = []
     else:
-        found = _found(testbed, seen, firewalls)
+        found = _found(testbed, shares, firewalls)
     wanted = [(part.kind, part.name, part.host, part.text) for part in (*kept, *found)]
-    if wanted == [(part.kind, part.name, part.host, part.text) for part in old]:
-        return
-    with transaction.atomic():
-        testbed.missing_parts.all().delete()
-        MissingPart.objects.bulk_create(
-            MissingPart(testbed=testbed, kind=kind, name=name, host=host, text=text)
-            for kind, name, host, text in wanted
-        )
+    if wanted != [(part.kind, part.name, part.host, part.text) for part in old]:
+        with transaction.atomic():
+            MissingPart.objects.filter(testbed=testbed).delete()
+            MissingPart.objects.bulk_create(
+                MissingPart(testbed=testbed, kind=kind, name=name, host=host, text=text)
+                for kind, name, host, text in wanted
+            )
+    return bool(wanted)
 
 
 def _found(
-    testbed: Testbed,
-    seen: Mapping[str, inventory.Inventory],
-    firewalls: Mapping[str, str],
+    testbed: Testbed, shares: Shares, firewalls: Mapping[str, str]
 ) -> list[MissingPart]:
     try:
         state = testbed.project.read_state()
@@ -112,5 +111,5 @@ def _found(
         return []
     return [
         MissingPart(kind=part.kind, name=part.name, host=part.host, text=part.text)
-        for part in missing_parts(state, seen, firewalls)
+        for part in missing_parts(state, shares.of(testbed.key), firewalls)
     ]

@@ -7,7 +7,7 @@ bridges, networks and the rest in `inventory`, samples of all loads in `samples/
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,14 +18,11 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from orchestration.errors import StateError
 from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.inventory import things
 from orchestration.inventory.snapshots import GuestSnapshots
 from orchestration.inventory.things import Inventory
 from orchestration.locks import held_if_free
-from orchestration.plan.model import Command
-from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.providers.libvirt.snapshots.listing import Owner
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
@@ -36,10 +33,10 @@ from testbed.hosts.checks import (
     resolve,
     versions_of,
 )
+from testbed.hosts.conditions import Look, save_conditions
 from testbed.hosts.firewall import wanted_firewalls
 from testbed.hosts.guests import GuestsOfHost, save_guests
-from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
-from testbed.hosts.power import requested_statuses
+from testbed.hosts.inventory import Shares, save_inventory, seen_since
 from testbed.hosts.snapshots import (
     SnapshotsOfHost,
     known_snapshots,
@@ -47,7 +44,7 @@ from testbed.hosts.snapshots import (
     save_snapshots,
 )
 from testbed.models import Host, Run, Testbed
-from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
+from testbed.orphans.detection import last_observations, things_there
 from testbed.samples.figures import HostFigures
 from testbed.samples.recording import record
 from testbed.worker import ASKED_AT_ONCE, ErrorsTold, kept_hosts
@@ -127,27 +124,16 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
     record(guests, figures, now)
     silent = {seen.host.name for seen in observations if seen.facts is None}
     _save_time(silent, began)
-    share = shares(
-        {observation.host.name: observation.inventory for observation in answered}
+    look = Look(
+        Shares({seen.host.name: seen.inventory for seen in answered}),
+        wanted_firewalls(),
+        things_there(last_observations()),
     )
-    held = things_there(last_observations())
     # A look from before a run's end says nothing about the testbed after it.
-    firewalls = wanted_firewalls()
     changing = Run.objects.changing().begun()
-    idle = Testbed.objects.exclude(pk__in=changing.values("testbed"))
     ended = Run.objects.begun().filter(is_exclusive=True, ended_at__gt=began)
-    for testbed in idle.exclude(pk__in=ended.values("testbed")):
-        save_missing(testbed, share(testbed.slug), firewalls)
-        save_condition(testbed, held=held.get(testbed.slug, ()))
-
-
-def save_condition(testbed: Testbed, *, held: Iterable[Held] = ()) -> None:
-    """Set a testbed's condition from its observed guests and network.
-
-    `held` are its things on the hosts, without folders.
-    """
-    condition = _condition(testbed, held)
-    Testbed.objects.filter(pk=testbed.pk).update(condition=condition)
+    idle = Testbed.objects.exclude(pk__in=changing.values("testbed"))
+    save_conditions(idle.exclude(pk__in=ended.values("testbed")), look)
 
 
 def _save_time(silent: set[str], began: datetime) -> None:
@@ -230,44 +216,6 @@ def _cpu_percent(row: Host, facts: HostFacts) -> float | None:
     if not row.cpu_total_s or total_s <= 0 or busy_s < 0:
         return None
     return round(min(100.0, 100.0 * busy_s / total_s), 1)
-
-
-def _condition(testbed: Testbed, held: Iterable[Held]) -> str:
-    """Correct the last run's condition by the observation: `up` only when complete."""
-    conditions = Testbed.Condition
-    statuses = dict(testbed.observed_guests.values_list("name", "status"))
-    if testbed.condition not in (conditions.UP, conditions.PARTIAL):
-        is_left = statuses or speaks_for(testbed, held)
-        return conditions.PARTIAL if is_left else testbed.condition
-    command, ended = _last_run(testbed)
-    if (command, ended) == (Command.UP, Run.Status.SUCCEEDED):
-        is_whole = _all_run(testbed, statuses) and not testbed.missing_parts.exists()
-        return conditions.UP if is_whole else conditions.PARTIAL
-    is_over = ended in ("", Run.Status.SUCCEEDED)
-    if statuses or not is_over or speaks_for(testbed, held):
-        return conditions.PARTIAL
-    if command == Command.DOWN:
-        return conditions.DOWN
-    return conditions.GENERATED if testbed.project.has_state() else conditions.EMPTY
-
-
-def _last_run(testbed: Testbed) -> tuple[str, str]:
-    """Return the last command that changed the testbed, and how it ended."""
-    runs = testbed.runs.deciding()
-    return runs.values_list("command", "status").first() or ("", "")
-
-
-def _all_run(testbed: Testbed, statuses: dict[str, str]) -> bool:
-    """Return whether each guest runs, or is as a user's power command left it."""
-    try:
-        wanted = len(testbed.project.read_state().guests)
-    except StateError:
-        return False
-    others = {n: s for n, s in statuses.items() if s != DomainStatus.RUNNING}
-    is_complete = len(statuses) == wanted
-    if is_complete and others:
-        return others.items() <= requested_statuses(testbed).items()
-    return is_complete
 
 
 @shared_task(name="testbed.tasks.observe.observe", ignore_result=True)

@@ -3,7 +3,9 @@
 `listing` has the list of testbeds. Reads only; no page talks to a host.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from django.db.models import Count, Q, Subquery
 
@@ -26,6 +28,8 @@ CHANGING = {
     "generate-artefacts": "generating",
     "clear-artefacts": "deleting",
 }
+# As many guests are read by their names.
+_FEW = 200
 UNKNOWN = "unknown"
 ABSENT = "absent"
 
@@ -167,7 +171,10 @@ def guests_of(testbed: Testbed, state: State | None) -> list[GuestRow]:
     if state is None:
         return []
     state = with_files_now(testbed.project.files, state)
-    observed = {guest.name: guest for guest in testbed.observed_guests.all()}
+    seen = testbed.observed_guests.all()
+    if len(state.guests) <= _FEW:  # of a testbed of a thousand, too
+        seen = seen.filter(name__in=[guest.name for guest in state.guests])
+    observed = {guest.name: guest for guest in seen}
     missing = ABSENT if testbed.observed_at else UNKNOWN
     is_idle = any(one.status not in UP for one in observed.values())
     requested = requested_statuses(testbed) if is_idle else {}
@@ -180,12 +187,33 @@ def guests_of(testbed: Testbed, state: State | None) -> list[GuestRow]:
     return rows
 
 
-def selected_guests(
-    testbed: Testbed, state: State | None, pattern: str
-) -> list[GuestRow]:
-    """Return the guests that a pattern selects, all for ''. Raises: SelectionFailed."""
-    rows = guests_of(testbed, state)
-    if state is None or not pattern:
-        return rows
-    names = set(select_guests(state, pattern, failed=last_failed(testbed)))
-    return [row for row in rows if row.guest.name in names]
+class SelectedGuests(Sequence[GuestRow]):
+    """The guests that a pattern selects, all for ''. Raises: SelectionFailed.
+
+    Their observations are read for the part of them that is taken.
+    """
+
+    def __init__(self, testbed: Testbed, state: State | None, pattern: str) -> None:
+        self._testbed, self._state = testbed, state
+        self._guests = state.guests if state else ()
+        if state is not None and pattern:
+            failed = last_failed(testbed)
+            names = set(select_guests(state, pattern, failed=failed))
+            self._guests = tuple(g for g in state.guests if g.name in names)
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    @overload
+    def __getitem__(self, place: int) -> GuestRow: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[GuestRow]: ...
+
+    def __getitem__(self, place: int | slice) -> GuestRow | list[GuestRow]:
+        if isinstance(place, int):
+            return self[slice(place, place + 1 or None)][0]
+        if self._state is None:
+            return []
+        part = self._state.model_copy(update={"guests": self._guests[place]})
+        return guests_of(self._testbed, part)

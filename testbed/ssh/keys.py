@@ -5,7 +5,7 @@ user; the record gets the fingerprint of the key.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from orchestration.project.public_keys import KeyRefused, parse_public_key
 from testbed.access.permissions import LEAST, Act
 from testbed.access.record import write
-from testbed.access.roles import users_with
+from testbed.access.roles import accounts_of_each
 from testbed.celery import request_key_pushes
 from testbed.models import Testbed, UserKey
 from testbed.models.record.entries import SSH_KEYS
@@ -62,14 +62,26 @@ def remove_key(row: UserKey) -> None:
 
 
 def keys_for(testbed: Testbed) -> tuple[str, ...]:
-    """Return the lines of the keys that a testbed's guests are to accept.
+    """Return the lines of the keys that a testbed's guests are to accept."""
+    return keys_of_each([testbed])[testbed.pk]
 
-    They are its owner's and those of users whose share lets them use the guests. Users
-    who may not sign in have none.
+
+def keys_of_each(testbeds: Collection[Testbed]) -> Mapping[int, tuple[str, ...]]:
+    """Return these lines for many testbeds, by their ids (two queries).
+
+    They are the keys of its owner and of those users whose share lets them use the
+    guests. Users who may not sign in have none.
     """
-    users = users_with(testbed, LEAST[Act.SSH])
-    keys = UserKey.objects.filter(user__in=users).order_by("user", "pk")
-    return lines_of(keys.select_related("user"))
+    users = accounts_of_each(testbeds, LEAST[Act.SSH])
+    found: dict[int, list[str]] = {}
+    everybody = set().union(*users.values())
+    keys = UserKey.objects.filter(user__in=everybody, user__is_active=True)
+    for key in keys.order_by("user", "pk").select_related("user"):
+        found.setdefault(key.user_id, []).extend(lines_of([key]))
+    return {
+        pk: tuple(line for user in sorted(some) for line in found.get(user, ()))
+        for pk, some in users.items()
+    }
 
 
 def lines_of(keys: Iterable[UserKey]) -> tuple[str, ...]:

@@ -27,9 +27,9 @@ from orchestration.project.host_keys import pinned_key
 from orchestration.state.model import GuestState, State
 from orchestration.transport.base import Scope
 from testbed.celery import PUSH_KEYS
-from testbed.models import KeyProblem, Testbed
+from testbed.models import KeyProblem, Run, Testbed
 from testbed.ssh.jump_visits import visit_hosts
-from testbed.ssh.keys import keys_for
+from testbed.ssh.keys import keys_of_each
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,11 @@ def push_all(hosts: Hosts) -> None:
     deployed = list(Testbed.objects.filter(condition__in=Testbed.DEPLOYED))
     for gone in _complete.keys() - {testbed.pk for testbed in deployed}:
         del _complete[gone]
-    due = _in_turn([list(_due(testbed)) for testbed in deployed])
+    keys = keys_of_each(deployed)
+    # Such a run writes keys itself, those of its beginning: it goes first.
+    changing = set(Run.objects.changing().begun().values_list("testbed", flat=True))
+    idle = [testbed for testbed in deployed if testbed.pk not in changing]
+    due = _in_turn([list(_due(testbed, keys[testbed.pk])) for testbed in idle])
     deadline = time.monotonic() + LONGEST_S
 
     def attempt(push: Push) -> str | None:
@@ -89,15 +93,10 @@ def _in_turn(queues: Iterable[list[Push]]) -> list[Push]:
     return [push for one in rounds for push in one if push is not None]
 
 
-def _due(testbed: Testbed) -> Iterator[Push]:
-    """Yield the guests that run with other keys, but those that failed just now.
-
-    A run that changes the testbed writes keys itself, those of its beginning: it goes
-    first.
-    """
-    lines = keys_for(testbed)
+def _due(testbed: Testbed, lines: tuple[str, ...]) -> Iterator[Push]:
+    """Yield the guests that run with other keys, but those that failed just now."""
     known = (testbed.project.stamps(), lines)
-    if _complete.get(testbed.pk) == known or testbed.runs.changing().begun().exists():
+    if _complete.get(testbed.pk) == known:
         return
     try:
         state = testbed.project.read_state()

@@ -22,7 +22,7 @@ class KeyStatus:
 
 
 def key_status(testbed: Testbed, guest: GuestState) -> KeyStatus:
-    """Return the status of a guest's keys (one query, two while it lacks some)."""
+    """Return the status of a guest's keys (two queries, three while it lacks some)."""
     lines = keys_for(testbed)
     names = (line.split(" ", 2)[2].partition(":")[0] for line in lines)
     users = tuple(dict.fromkeys(names))

@@ -1,6 +1,6 @@
 """One testbed's page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -37,9 +37,9 @@ from testbed.pages.execution.command_bar import command_bar
 from testbed.pages.needs import coming_on, needs_of_up
 from testbed.pages.overview import (
     GuestRow,
+    SelectedGuests,
     condition_of,
     guests_of,
-    selected_guests,
     state_of,
     unseen_of,
     unseen_run,
@@ -144,14 +144,11 @@ def live(request: Request, address: Address) -> HttpResponse:
 @require_GET
 def guests(request: Request, address: Address) -> HttpResponse:
     """Show a testbed's guests, or those of a selection, a page of them at a time."""
-    testbed, problem, found = (
-        testbed_for(request, address, Act.SEE),
-        None,
-        list[GuestRow](),
-    )
+    testbed, problem = testbed_for(request, address, Act.SEE), None
+    found: Sequence[GuestRow] = ()
     on = request.GET.get("on", "")[:MOST_SELECTION]
     try:
-        found = selected_guests(testbed, state_of(testbed)[0], on)
+        found = SelectedGuests(testbed, state_of(testbed)[0], on)
     except SelectionFailed as exc:
         problem = exc
     page, query = page_of(request, found), {"on": on} if on else {}

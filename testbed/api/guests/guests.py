@@ -13,7 +13,7 @@ from testbed.api.paging import Paging
 from testbed.api.places import testbed_of
 from testbed.api.runs import Started, started
 from testbed.pages.guests.page import find_guest, guest_page
-from testbed.pages.overview import GuestRow, selected_guests, state_of
+from testbed.pages.overview import GuestRow, SelectedGuests, state_of
 from testbed.runs.starting import start_check
 from testbed.testbeds.capacity import Lab
 
@@ -55,7 +55,7 @@ def list_guests(
 ) -> dict[str, object]:
     """List the guests, all or those of a selection, as last observed."""
     testbed = testbed_of(request, account, name, Act.SEE)
-    rows = selected_guests(testbed, state_of(testbed)[0], on)
+    rows = SelectedGuests(testbed, state_of(testbed)[0], on)
     begin = (paging.page - 1) * paging.per_page
     shown = rows[begin : begin + paging.per_page]
     return {"items": [_shape(row) for row in shown], "count": len(rows)}

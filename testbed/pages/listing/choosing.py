@@ -201,9 +201,11 @@ def _sorted(found: TestbedQuerySet, wish: ListWish) -> QuerySet[Testbed]:
     The name decides among equals, so that pages neither share nor miss one.
     """
     if wish.sort == "guests":
-        up = ObservedGuest.objects.filter(_of_outer(), status__in=UP)
-        counted = up.order_by().values("testbed").annotate(count=Count("pk"))
-        found = found.annotate(guests_up=_number(counted.values("count")))
+        # Joined: PostgreSQL may read all guests for each testbed's subquery.
+        is_up = Q(observed_guests__status__in=UP)
+        found = found.annotate(
+            guests_up=Count("observed_guests", filter=is_up, distinct=True)
+        )
     elif wish.sort == "run":
         runs = Run.objects.filter(_of_outer(), is_exclusive=True).order_by("-pk")
         found = found.annotate(newest_run=_number(runs.values("pk")[:1]))

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from orchestration.inventory.things import Inventory, Thing, ThingKind
 from testbed import models
-from testbed.hosts.inventory import save_inventory, shares
+from testbed.hosts.inventory import Shares, save_inventory
 
 MINE = Thing(ThingKind.BRIDGE, "t1-x", "mine")
 OTHERS = Thing(ThingKind.BRIDGE, "t2-x", "others")
@@ -14,20 +14,20 @@ PLUGS = {"t1g0i0": "t1-x"}
 
 
 def test_each_testbed_gets_its_own_things_of_each_host_and_nobodys() -> None:
-    share = shares(
+    shares = Shares(
         {
             "a": Inventory((MINE, OTHERS, NOBODYS), plugs=PLUGS),
             "b": Inventory((OTHERS,)),
         }
     )
 
-    mine = share("mine")
+    mine = shares.of("mine")
 
     assert mine["a"].things == (MINE, NOBODYS)
     assert mine["a"].plugs == PLUGS
     # A host that answered and holds nothing says that all of it is gone.
     assert mine["b"].things == ()
-    assert share("unknown")["a"].things == (NOBODYS,)
+    assert shares.of("unknown")["a"].things == (NOBODYS,)
 
 
 @pytest.mark.usefixtures("hosts")

@@ -8,12 +8,17 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestration.hosts import Hosts
+from orchestration.inventory.things import Inventory
 from orchestration.plan.model import Command
 from orchestration.state.model import State
-from testbed.hosts.observation import observe_all, save_condition
+from testbed.hosts.conditions import Look, save_conditions
+from testbed.hosts.inventory import Shares
+from testbed.hosts.observation import observe_all
 from testbed.models import Run, Testbed
 from tests.testbed.deployment import obey
 from tests.testbed.hosts.host_changes import (
@@ -196,6 +201,46 @@ def test_condition_of_one_testbed_can_be_saved_alone(
     is_now(testbed, Condition.UP)
     testbed.refresh_from_db()
 
-    save_condition(testbed)
+    save_conditions(Testbed.objects.filter(pk=testbed.pk), Look())
 
     assert condition(testbed) == Condition.GENERATED
+
+
+def test_look_at_many_testbeds_sends_no_more_queries(
+    testbed: Testbed, kept: Hosts, owner: User
+) -> None:
+    is_now(testbed, Condition.UP)
+    ran(testbed, owner, Command.UP, Run.Status.SUCCEEDED)
+    observe_all(kept)
+    with CaptureQueriesContext(connection) as of_one:
+        observe_all(kept)
+    for number in range(1000, 1020):
+        further = Testbed.objects.create(
+            owner=owner,
+            slug=f"further-{number}",
+            number=number,
+            condition=Condition.PARTIAL,
+        )
+        ran(further, owner, Command.UP, Run.Status.FAILED)
+
+    with CaptureQueriesContext(connection) as of_many:
+        observe_all(kept)
+
+    assert len(of_many) <= len(of_one)
+
+
+def test_condition_that_a_run_saved_meanwhile_stays(
+    testbed: Testbed, state: State
+) -> None:
+    class Changing(Shares):
+        """Things of hosts; while a testbed's are read, its run ends."""
+
+        def of(self, testbed: str) -> dict[str, Inventory]:
+            Testbed.objects.filter(slug=testbed).update(condition=Condition.DOWN)
+            return super().of(testbed)
+
+    is_now(testbed, Condition.UP)
+
+    save_conditions(Testbed.objects.all(), Look(Changing({})))
+
+    assert condition(testbed) == Condition.DOWN

@@ -4,7 +4,9 @@ import json
 from datetime import timedelta
 
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from orchestration.hosts import Hosts
 from testbed.celery import PUSH_KEYS
@@ -70,6 +72,26 @@ def test_run_that_changes_the_testbed_goes_first(
     pushes.push_all(kept)
 
     assert is_current(up, "web")
+
+
+def test_many_testbeds_take_no_more_queries(
+    up: Testbed, key: UserKey, kept: Hosts, owner: User
+):
+    pushes.push_all(kept)
+    with CaptureQueriesContext(connection) as of_one:
+        pushes.push_all(kept)
+    for number in range(1000, 1010):
+        Testbed.objects.create(
+            owner=owner,
+            slug=f"further-{number}",
+            number=number,
+            condition=Testbed.Condition.UP,
+        )
+
+    with CaptureQueriesContext(connection) as of_many:
+        pushes.push_all(kept)
+
+    assert len(of_many) <= len(of_one)
 
 
 def test_deleted_testbed_is_forgotten(up: Testbed, key: UserKey, kept: Hosts):

@@ -13,7 +13,7 @@ from orchestration.errors import TestbedBusy
 from orchestration.plan.execution import Execution, Form
 from orchestration.plan.model import Command
 from testbed.celery import START_RUNS
-from testbed.hosts.observation import save_condition
+from testbed.hosts.conditions import Look, save_conditions
 from testbed.models import (
     Allowance,
     Batch,
@@ -249,7 +249,7 @@ def test_edit_that_is_cancelled_in_the_queue_changes_nothing(full, owner, make, 
     run = create_run(full, owner, Command.UP)
     while_it_waits = folder_of(full)
     request_cancel(run.pk, owner)
-    save_condition(full)
+    save_conditions(Testbed.objects.filter(pk=full.pk), Look())
     full.refresh_from_db()
 
     assert run.status == Status.WAITING
