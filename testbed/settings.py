@@ -17,6 +17,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_directory,
     env_domains,
     env_expiry,
     env_factor,
@@ -184,6 +185,11 @@ ACCOUNT_FORMS = {
 ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
 PASSWORD_RESET_TIMEOUT = 3600
 ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an identity is bound, too
+# The database goes first: accounts with a password here never ask the directory.
+DIRECTORY = env_directory("TESTBED_LDAP")
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+if DIRECTORY.urls:
+    AUTHENTICATION_BACKENDS.append("testbed.accounts.directory.DirectoryBackend")
 SOCIALACCOUNT_ADAPTER = "testbed.views.accounts.openid.OpenIDAdapter"
 OPENID = env_openid("TESTBED_OIDC")
 SOCIALACCOUNT_PROVIDERS = OPENID.providers

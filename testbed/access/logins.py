@@ -146,11 +146,15 @@ def record_failure(
     **more: object,
 ) -> None:
     """Record which account was tried in vain, and from where."""
-    name = str(credentials.get("username", "")).replace("\0", "")[:MAX_NAME]
+    record_refusal(str(credentials.get("username", "")), "", request)
+
+
+def record_refusal(name: str, why: str, request: HttpRequest | None) -> None:
+    """Record an account that was tried in vain, and why, where that is known."""
     write(
-        name,
+        name.replace("\0", "")[:MAX_NAME],
         SIGN_IN,
-        "could not sign in",
+        f"could not sign in: {why}" if why else "could not sign in",
         outcome=Outcome.FAILED,
         address=address_of(request),
     )

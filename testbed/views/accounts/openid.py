@@ -35,6 +35,7 @@ from requests import RequestException
 from orchestration.errors import TestbedError
 from testbed.access.record import write
 from testbed.access.visibility import Request
+from testbed.accounts.admins import set_admin
 from testbed.models.record.entries import INVITATIONS, PASSWORD
 from testbed.views.accounts.refusals import not_signed_in
 
@@ -67,7 +68,7 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
             return
         claims = claims_of(sociallogin.account)
         if sociallogin.is_existing:
-            _apply_group(sociallogin.user, claims)
+            set_admin(sociallogin.user, _is_admin(claims), settings.OPENID.name)
             return
         if not settings.OPENID.creates:
             raise ImmediateHttpResponse(not_signed_in(request, _no_account()))
@@ -190,16 +191,6 @@ def _is_admin(claims: dict[str, Any]) -> bool | None:
     found = claims.get(settings.OPENID.admin_claim, [])
     groups = found if isinstance(found, list) else [found]
     return settings.OPENID.admin_group in groups
-
-
-def _apply_group(user: User, claims: dict[str, Any]) -> None:
-    is_admin = _is_admin(claims)
-    if is_admin is None or is_admin == user.is_superuser:
-        return
-    user.is_staff = user.is_superuser = is_admin
-    user.save(update_fields=["is_staff", "is_superuser"])
-    said = "became a lab admin" if is_admin else "is no lab admin any more"
-    write(user, PASSWORD, f"{said}, by {settings.OPENID.name}")
 
 
 def _is_proved(claims: dict[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from testbed.access.second_factor import factors_of
 from testbed.access.sessions import end_other_sessions, end_session, sessions_of
 from testbed.access.visibility import Request, not_stored
+from testbed.models.accounts.directory import is_of_directory
 
 
 @not_stored
@@ -22,6 +23,7 @@ def index(request: Request) -> HttpResponse:
     context = {
         "sessions": sessions,
         "openid": settings.OPENID,
+        "directory": settings.DIRECTORY if is_of_directory(request.user) else None,
         "identities": SocialAccount.objects.filter(user=request.user),
         **factors_of(request.user),
     }
