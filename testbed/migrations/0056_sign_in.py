@@ -1,4 +1,4 @@
-"""Accounts of a directory, and identities that are bound with their issuers."""
+"""Accounts of a directory, identities bound with their issuers, and no old sessions."""
 
 from hashlib import sha256
 
@@ -35,8 +35,14 @@ def unbind_issuers(apps, schema_editor):
             row.save(update_fields=["uid"])
 
 
+def forget_old_sessions(apps, schema_editor):
+    """Empty the table that 0051 copied: nothing reads it, or removes what ended."""
+    apps.get_model("sessions", "Session").objects.all().delete()
+
+
 class Migration(migrations.Migration):
     dependencies = [
+        ("sessions", "0001_initial"),
         ("socialaccount", "0006_alter_socialaccount_extra_data"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ("testbed", "0053_invitations"),
@@ -72,4 +78,5 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.RunPython(bind_issuers, unbind_issuers),
+        migrations.RunPython(forget_old_sessions, migrations.RunPython.noop),
     ]
