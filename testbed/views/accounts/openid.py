@@ -33,8 +33,8 @@ from orchestration.errors import TestbedError
 from testbed.access.record import write
 from testbed.access.visibility import Request
 from testbed.accounts.admins import set_admin
+from testbed.accounts.confirmation import require_confirmation
 from testbed.models.record.entries import INVITATIONS, PASSWORD
-from testbed.views.accounts.confirmation import require_confirmation
 from testbed.views.accounts.refusals import not_signed_in
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from orchestration.errors import TestbedError
 from testbed.access.scopes import Scope
 from testbed.access.tokens import MOST_TOKENS, make_token, revoke_token
 from testbed.access.visibility import Request, not_stored
+from testbed.accounts.confirmation import confirmed
 from testbed.models import ApiToken
-from testbed.views.accounts.confirmation import confirmed
 
 UNPROCESSABLE = 422
 MOST_DIGITS = 18
