@@ -319,6 +319,7 @@ PUSH_KEYS_EVERY_S = 15
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)
 KEEP_HOUSE_EVERY_S = 60
 DELIVER_EVERY_S = 30
+CHECK_DIRECTORY_EVERY_S = 300
 SWEEP_FILES_EVERY_S = 3600
 OBSERVE_IMAGES_EVERY_S = 600
 # Logs of older runs are removed; 0 keeps them for ever.
@@ -404,6 +405,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.notifications.deliver",
         "schedule": DELIVER_EVERY_S,
         "options": {"expire_seconds": DELIVER_EVERY_S},
+    },
+    "check-directory": {
+        "task": "testbed.tasks.accounts.check_directory",
+        "schedule": CHECK_DIRECTORY_EVERY_S,
+        "options": {"expire_seconds": CHECK_DIRECTORY_EVERY_S},
     },
     "keep-house": {
         "task": "testbed.tasks.upkeep.keep_house",

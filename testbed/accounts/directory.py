@@ -22,10 +22,13 @@ from django_auth_ldap.config import (
     LDAPSearch,
     PosixGroupType,
 )
+from ldap.filter import escape_filter_chars
 
 from testbed.accounts.directory_accounts import (
+    GUID,
     DirectoryAway,
     Entry,
+    Standing,
     admit,
     has_password_here,
     read,
@@ -35,6 +38,7 @@ from testbed.accounts.directory_line import connect
 from testbed.environment import Directory
 
 logger = logging.getLogger(__name__)
+NOBODY = "-"
 GROUP_TYPES = {
     "member": GroupOfNamesType,
     "uniqueMember": GroupOfUniqueNamesType,
@@ -62,10 +66,6 @@ class DirectoryBackend(LDAPBackend):
         """Return the library's settings, from this product's."""
         rule: Directory = settings.DIRECTORY
         name = rule.name_attribute
-        attributes = [
-            *(name, rule.mail_attribute, rule.given_attribute),
-            *(rule.surname_attribute, rule.id_attribute),
-        ]
         narrowed = rule.filter.replace("%", "%%")
         return {
             "BIND_DN": rule.bind_dn,
@@ -74,13 +74,21 @@ class DirectoryBackend(LDAPBackend):
                 rule.base,
                 ldap.SCOPE_SUBTREE,
                 f"(&{narrowed}({name}=%(user)s))",
-                attributes,
+                self._attributes(),
             ),
             "GROUP_TYPE": GROUP_TYPES[rule.member_attribute](),
             # The library wants one; membership is compared in the group itself.
             "GROUP_SEARCH": LDAPSearch(rule.base, ldap.SCOPE_SUBTREE),
             "ALWAYS_UPDATE_USER": False,
         }
+
+    @staticmethod
+    def _attributes() -> list[str]:
+        rule = settings.DIRECTORY
+        return [
+            *(rule.name_attribute, rule.mail_attribute, rule.given_attribute),
+            *(rule.surname_attribute, rule.id_attribute),
+        ]
 
     def authenticate(
         self,
@@ -121,13 +129,31 @@ class DirectoryBackend(LDAPBackend):
         entry = _entry(ldap_user)
         if entry is None:
             raise AssertionError("The entry was read before.")
-        rule = settings.DIRECTORY
-        user = admit(
-            entry,
-            is_member=not rule.group or _is_in(ldap_user, rule.group),
-            is_admin=_is_in(ldap_user, rule.admin_group) if rule.admin_group else None,
+        return admit(entry, _standing(ldap_user)), False
+
+    def standing(self, entry: str) -> Standing:
+        """Return the standing of the user of an entry, by its id.
+
+        Raises: DirectoryAway.
+        """
+        one = _DirectoryUser(self, username=NOBODY)
+        rule: Directory = settings.DIRECTORY
+        is_raw = rule.id_attribute.lower() == GUID
+        term = _escaped(bytes.fromhex(entry)) if is_raw else escape_filter_chars(entry)
+        # The library fills in the name alone.
+        narrowed = f"(&{rule.filter}({rule.id_attribute}={term}))".replace("%", "%%")
+        self.settings.USER_SEARCH = LDAPSearch(
+            rule.base,
+            ldap.SCOPE_SUBTREE,
+            narrowed,
+            self._attributes(),
         )
-        return user, False
+        try:
+            return _standing(one) if one.dn is not None else Standing(False)
+        except ldap.LDAPError as exc:
+            raise _away() from exc
+        finally:
+            _close(one)
 
     def get_user(self, user_id: int) -> User | None:
         """Return the user of a session, unless the account is deactivated."""
@@ -140,11 +166,27 @@ def refuse(sender: object, exception: Exception, **more: object) -> None:
 
     The library has logged why. Raises: DirectoryAway.
     """
-    raise DirectoryAway(
+    raise _away() from exception
+
+
+def _away() -> DirectoryAway:
+    return DirectoryAway(
         f"Signing in with {settings.DIRECTORY.name} does not work just now.",
         hint="Try again in a few minutes; if it stays so, ask a lab admin to read the "
         "server's log.",
-    ) from exception
+    )
+
+
+def _standing(ldap_user: Any) -> Standing:
+    rule = settings.DIRECTORY
+    return Standing(
+        not rule.group or _is_in(ldap_user, rule.group),
+        _is_in(ldap_user, rule.admin_group) if rule.admin_group else None,
+    )
+
+
+def _escaped(raw: bytes) -> str:
+    return "".join(f"\\{one:02x}" for one in raw)
 
 
 def _entry(ldap_user: Any) -> Entry | None:

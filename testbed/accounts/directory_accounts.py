@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -46,6 +47,13 @@ class DirectoryAway(DirectoryRefused):
 
 class NotAdmitted(DirectoryRefused):
     """The directory knows the user, and this lab does not let the user in."""
+
+
+class Standing(NamedTuple):
+    """Whether a user may use the lab, and is a lab admin; None: it does not decide."""
+
+    is_member: bool
+    is_admin: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +114,13 @@ def has_password_here(entry: Entry) -> bool:
     return is_local
 
 
-def admit(entry: Entry, *, is_member: bool, is_admin: bool | None) -> User:
+def admit(entry: Entry, standing: Standing) -> User:
     """Return the account of a user who gave the right password. Raises: NotAdmitted.
 
     One who lost the group loses the account until the group is back.
     """
     row = _row(entry)
-    if not is_member:
+    if not standing.is_member:
         if row:
             leave(row)
         raise NotAdmitted(
@@ -121,7 +129,7 @@ def admit(entry: Entry, *, is_member: bool, is_admin: bool | None) -> User:
         )
     user = _come_back(row) if row else _make(entry)
     _update(user, entry)
-    set_admin(user, is_admin, settings.DIRECTORY.name)
+    set_admin(user, standing.is_admin, settings.DIRECTORY.name)
     return user
 
 

@@ -63,6 +63,7 @@ class Migration(migrations.Migration):
                 ),
                 ("entry", models.CharField(max_length=200, unique=True)),
                 ("left_at", models.DateTimeField(blank=True, null=True)),
+                ("checked_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "user",
                     models.OneToOneField(

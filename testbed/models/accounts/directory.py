@@ -17,6 +17,7 @@ class DirectoryEntry(models.Model):
     """The entry of a user's account; `entry` is its id, given to no other user ever.
 
     `left_at`: the account was deactivated then, as its user had lost the group.
+    `checked_at`: the directory was asked then whether that is so.
     """
 
     user = models.OneToOneField(
@@ -26,6 +27,7 @@ class DirectoryEntry(models.Model):
     )
     entry = models.CharField(max_length=MOST_ENTRY, unique=True)
     left_at = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = "entry of the directory"

@@ -16,6 +16,7 @@ from django.test import Client
 
 from testbed.access import logins
 from testbed.accounts.directory_accounts import read
+from testbed.accounts.directory_checks import check_directory
 from testbed.accounts.directory_line import NAME
 from testbed.environment import Directory, env_directory
 from testbed.models import DirectoryEntry, Entry, LoginCount
@@ -201,6 +202,78 @@ def test_user_who_lost_the_group_loses_the_account_until_it_is_back(server: Serv
     server.change(LAB, ldap.MOD_ADD, "member", dn("nina"))
     assert sign_in("nina", "nina-pass").status_code == 302
     assert User.objects.get().is_active
+
+
+def test_user_who_lost_the_group_is_found_without_a_sign_in(server: Server):
+    client = Client()
+    sign_in("nina", "nina-pass", client)
+    check_directory()
+    assert client.get("/account/").status_code == 200
+
+    server.change(LAB, ldap.MOD_DELETE, "member", dn("nina"))
+    check_directory()
+
+    assert client.get("/account/").status_code == 302
+    said = Entry.objects.filter(user="nina").latest("pk").what
+    assert said == "was deactivated: left the group, by Uni"
+    server.change(LAB, ldap.MOD_ADD, "member", dn("nina"))
+    assert sign_in("nina", "nina-pass").status_code == 302
+
+
+def test_user_who_left_the_directory_is_found(server: Server, owner: User):
+    sign_in("nina", "nina-pass")
+    server.remove("nina")
+
+    check_directory()
+
+    active = User.objects.filter(is_active=True)
+    assert [user.username for user in active] == ["olive"]
+
+
+def test_check_gives_and_takes_the_right_of_a_lab_admin(server: Server, lab: object):
+    sign_in("nina", "nina-pass")
+    lab.DIRECTORY = lab.DIRECTORY._replace(admin_group=LAB_ADMINS)
+    server.change(LAB_ADMINS, ldap.MOD_ADD, "member", dn("nina"))
+
+    check_directory()
+    made = User.objects.get().is_superuser
+    server.change(LAB_ADMINS, ldap.MOD_DELETE, "member", dn("nina"))
+    check_directory()
+
+    assert (made, User.objects.get().is_superuser) == (True, False)
+
+
+def test_directory_that_is_away_deactivates_nobody(server: Server, lab: object):
+    sign_in("nina", "nina-pass")
+    for change in ({"urls": ("ldap://127.0.0.1:1",)}, {"bind_password": "wrong"}):
+        lab.DIRECTORY = lab.DIRECTORY._replace(**change)
+        check_directory()
+
+    assert User.objects.get().is_active
+
+
+def test_directory_that_shows_none_of_its_users_deactivates_nobody(
+    server: Server, lab: object, caplog: pytest.LogCaptureFixture
+):
+    for name in ("nina", "ada", "mallory"):
+        if name != "nina":
+            server.add(name, "pass-7")
+        sign_in(name, "nina-pass" if name == "nina" else "pass-7")
+    lab.DIRECTORY = lab.DIRECTORY._replace(filter="(objectClass=device)")
+
+    check_directory()
+
+    assert User.objects.filter(is_active=True).count() == 3
+    assert "shows none of 3 users" in caplog.text
+
+
+def test_those_not_looked_at_longest_are_first(server: Server):
+    sign_in("nina", "nina-pass")
+    check_directory()
+    first = DirectoryEntry.objects.get().checked_at
+    check_directory()
+
+    assert first < DirectoryEntry.objects.get().checked_at
 
 
 def test_account_that_a_lab_admin_deactivated_stays_so(server: Server):
