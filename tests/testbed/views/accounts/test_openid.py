@@ -1,13 +1,7 @@
 """Sign-in with OpenID Connect, against a real provider in a process of its own."""
 
-import json
 import re
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +19,7 @@ from django.test import Client
 from testbed.environment import OpenID, env_openid
 from testbed.models import Entry
 from tests.testbed.migrating import migrated
+from tests.testbed.openid_provider import openid_provider
 
 USERS = {
     "s-nina": {
@@ -54,36 +49,8 @@ Enter = Callable[..., object]
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """The address of a provider with these users."""
-    with running_provider() as address:
+    with openid_provider(USERS) as address:
         yield address
-
-
-@contextmanager
-def running_provider() -> Iterator[str]:
-    """Run a provider with these users; yield its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    users = [json.dumps({"sub": sub, **claims}) for sub, claims in USERS.items()]
-    words = [word for user in users for word in ("--user-claims", user)]
-    argv = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock"]
-    with subprocess.Popen([*argv, "--port", str(port), *words]) as process:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/.well-known/openid-configuration", process)
-        yield address
-        process.terminate()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None
-        try:
-            httpx.get(url).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the provider does not answer")
 
 
 def documented() -> OpenID:
@@ -234,7 +201,7 @@ def test_same_id_at_another_provider_is_another_user(
 ):
     client = Client()
     enter("s-nina", client)
-    with running_provider() as another:
+    with openid_provider(USERS) as another:
         use(lab, another)
         enter("s-nina", Client())
         page = client.get("/account/").content.decode()
@@ -337,6 +304,17 @@ def test_answer_that_was_not_asked_for_signs_nobody_in(enter: Enter, db: None):
 
     assert answer.status_code == 403
     assert client.get("/").status_code == 302
+
+
+def test_user_who_cancels_there_reads_so(lab: object, db: None):
+    client = Client()
+    asked = client.post("/login/openid/")
+    (state,) = parse_qs(urlsplit(asked["Location"]).query)["state"]
+
+    back = f"/login/openid/callback/?error=access_denied&state={state}"
+    answer = client.get(back)
+
+    assert "You cancelled the sign-in." in answer.content.decode()
 
 
 def test_sign_in_leads_to_no_other_site(enter: Enter, db: None):
