@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import ldap
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.test import Client
 
 from testbed.access import logins
@@ -404,6 +406,39 @@ def test_right_password_takes_its_attempt_back(server: Server):
     sign_in("Nina", "nina-pass")
 
     assert not LoginCount.objects.filter(subject="account nina").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_first_sign_ins_at_once_make_one_account(server: Server):
+    start = threading.Barrier(4)
+
+    def work(_: int) -> int:
+        start.wait(60)
+        try:
+            return int(sign_in("nina", "nina-pass").status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(work, range(4)))
+
+    assert codes == [302] * 4
+    assert [user.username for user in User.objects.all()] == ["nina"]
+    assert DirectoryEntry.objects.count() == 1
+
+
+def test_directory_is_asked_alike_whatever_accounts_there_are(
+    server: Server, owner: User, caplog: pytest.LogCaptureFixture
+):
+    """Else the time of the answer would tell which names have a password here."""
+    caplog.set_level(logging.DEBUG, "django_auth_ldap")
+    asked = []
+    for name in ("olive", "no-such-user"):
+        caplog.clear()
+        sign_in(name, "wrong")
+        asked.append(caplog.text.count("Invoking search_s"))
+
+    assert asked == [1, 1]
 
 
 def test_ldaps_is_as_good_as_starttls(server: Server, lab: object):
