@@ -12,7 +12,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund && npm run build
 FROM debian:bookworm-slim
 
 RUN apt-get update && apt-get install -y --no-install-recommends \
-        python3-venv python3-dev pkg-config gcc libc6-dev libvirt-dev libvirt-clients \
+        python3-venv python3-dev pkg-config gcc libc6-dev libvirt-dev libldap-dev libsasl2-dev libvirt-clients \
         qemu-utils openvswitch-common openvswitch-switch openssh-client openssl iproute2 nftables ethtool \
         procps iputils-ping tcpdump ca-certificates \
     && rm -rf /var/lib/apt/lists/*

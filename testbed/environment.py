@@ -28,6 +28,12 @@ MOST_EXPIRY_H = 87_600  # ten years
 MOST_IDLE_H = 160  # samples are kept for a week
 MOST_AHEAD_DAYS = 365
 OPENID_ID = "openid"  # in the address to which the provider sends users back
+SYSTEM_CA_FILE = "/etc/ssl/certs/ca-certificates.crt"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+LDAP_FIELDS = ("name", "mail", "given", "surname", "id")
+LDAP_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+LDAP_MEMBERS = ("member", "uniqueMember", "memberUid")
+MOST_LDAP_S = 30
 DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
@@ -58,6 +64,39 @@ class ReservationTimes(NamedTuple):
 
     ahead: timedelta
     longest: timedelta
+
+
+class Directory(NamedTuple):
+    """An LDAP directory whose users sign in with their passwords there; or none.
+
+    `filter` narrows the entries below `base`. `id_attribute` never changes and is never
+    given to another user. Groups are distinguished names: without `group` each user of
+    the directory may sign in, without `admin_group` it makes no lab admins. A step of a
+    sign-in takes at most `timeout_s` seconds for each of the servers.
+    """
+
+    name: str = "the directory"
+    urls: tuple[str, ...] = ()
+    ca_file: str = ""
+    is_plain: bool = False
+    bind_dn: str = ""
+    bind_password: str = ""
+    base: str = ""
+    filter: str = "(objectClass=*)"
+    name_attribute: str = "uid"
+    mail_attribute: str = "mail"
+    given_attribute: str = "givenName"
+    surname_attribute: str = "sn"
+    id_attribute: str = "entryUUID"
+    group: str = ""
+    admin_group: str = ""
+    member_attribute: str = "member"
+    timeout_s: int = 5
+
+    @property
+    def starts_tls(self) -> bool:
+        """Return whether connections begin without TLS and change to it."""
+        return not self.is_plain and self.urls[0].startswith("ldap://")
 
 
 class OpenID(NamedTuple):
@@ -229,6 +268,87 @@ def env_openid(prefix: str) -> OpenID:
             f"{prefix}_URL: set {prefix}_CLIENT_ID and {prefix}_CLIENT_SECRET as well, "
             "as the provider gave them."
         )
+    return found
+
+
+def env_directory(prefix: str) -> Directory:
+    """Return the directory of `<prefix>_URL` and its like. Raises: ImproperlyConfigured."""
+    urls = tuple(env_list(f"{prefix}_URL"))
+    if not urls:
+        return Directory()
+    is_plain = env_bool(f"{prefix}_PLAIN", default=False)
+    _require_ldap_urls(prefix, urls, is_plain=is_plain)
+    ca_file = env_str(f"{prefix}_CA_FILE", SYSTEM_CA_FILE)
+    if not is_plain and not Path(ca_file).is_file():
+        raise ImproperlyConfigured(
+            f"{prefix}_CA_FILE={ca_file!r}: name the file with the certificate of the "
+            "authority that signed the server's."
+        )
+    found = Directory(
+        name=env_str(f"{prefix}_NAME") or Directory().name,
+        urls=urls,
+        ca_file=ca_file,
+        is_plain=is_plain,
+        bind_dn=env_str(f"{prefix}_BIND_DN"),
+        bind_password=env_secret(f"{prefix}_BIND_PASSWORD"),
+        base=env_str(f"{prefix}_BASE"),
+        filter=env_str(f"{prefix}_FILTER") or Directory().filter,
+        **_ldap_attributes(f"{prefix}_ATTRIBUTES"),
+        group=env_str(f"{prefix}_GROUP"),
+        admin_group=env_str(f"{prefix}_ADMIN_GROUP"),
+        member_attribute=env_choice(f"{prefix}_MEMBERS", *LDAP_MEMBERS),
+        timeout_s=env_int(f"{prefix}_TIMEOUT_S", Directory().timeout_s),
+    )
+    if not found.base:
+        raise ImproperlyConfigured(
+            f"{prefix}_URL: set {prefix}_BASE as well, such as "
+            "ou=people,dc=uni,dc=example."
+        )
+    if bool(found.bind_dn) != bool(found.bind_password):
+        raise ImproperlyConfigured(
+            f"{prefix}_BIND_DN and {prefix}_BIND_PASSWORD: set both or none."
+        )
+    if not (found.filter.startswith("(") and found.filter.endswith(")")):
+        raise ImproperlyConfigured(
+            f"{prefix}_FILTER={found.filter!r}: use a filter in parentheses, such as "
+            "(objectClass=person)."
+        )
+    if found.timeout_s > MOST_LDAP_S:
+        raise ImproperlyConfigured(
+            f"{prefix}_TIMEOUT_S={found.timeout_s}: use at most {MOST_LDAP_S}."
+        )
+    return found
+
+
+def _require_ldap_urls(prefix: str, urls: tuple[str, ...], *, is_plain: bool) -> None:
+    if len({urlsplit(url).scheme for url in urls}) > 1 or not all(
+        urlsplit(url).scheme in {"ldap", "ldaps"} and urlsplit(url).hostname
+        for url in urls
+    ):
+        raise ImproperlyConfigured(
+            f"{prefix}_URL={','.join(urls)!r}: use addresses of one kind, separated by "
+            "commas, such as ldaps://ldap.uni.example, or ldap:// for StartTLS."
+        )
+    if is_plain and not all(
+        url.startswith("ldap://") and urlsplit(url).hostname in LOOPBACK for url in urls
+    ):
+        raise ImproperlyConfigured(
+            f"{prefix}_PLAIN=1: passwords go without TLS to ldap://127.0.0.1 alone."
+        )
+
+
+def _ldap_attributes(name: str) -> dict[str, str]:
+    """Return attributes by fields of `Directory`, those that `name` maps."""
+    found = {}
+    for pair in env_list(name):
+        ours, _, theirs = pair.partition("=")
+        if ours not in LDAP_FIELDS or not LDAP_ATTRIBUTE.fullmatch(theirs):
+            raise ImproperlyConfigured(
+                f"{name}={os.environ.get(name)!r}: use pairs such as "
+                "name=sAMAccountName,id=objectGUID; before the = may be "
+                f"{', '.join(LDAP_FIELDS)}."
+            )
+        found[f"{ours}_attribute"] = theirs
     return found
 
 

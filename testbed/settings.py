@@ -17,6 +17,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_directory,
     env_domains,
     env_expiry,
     env_factor,
@@ -184,6 +185,11 @@ ACCOUNT_FORMS = {
 ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
 PASSWORD_RESET_TIMEOUT = 3600
 ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an identity is bound, too
+# The database goes first: accounts with a password here never ask the directory.
+DIRECTORY = env_directory("TESTBED_LDAP")
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+if DIRECTORY.urls:
+    AUTHENTICATION_BACKENDS.append("testbed.accounts.directory.DirectoryBackend")
 SOCIALACCOUNT_ADAPTER = "testbed.views.accounts.openid.OpenIDAdapter"
 OPENID = env_openid("TESTBED_OIDC")
 SOCIALACCOUNT_PROVIDERS = OPENID.providers
@@ -313,6 +319,7 @@ PUSH_KEYS_EVERY_S = 15
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)
 KEEP_HOUSE_EVERY_S = 60
 DELIVER_EVERY_S = 30
+CHECK_DIRECTORY_EVERY_S = 300
 SWEEP_FILES_EVERY_S = 3600
 OBSERVE_IMAGES_EVERY_S = 600
 # Logs of older runs are removed; 0 keeps them for ever.
@@ -398,6 +405,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.notifications.deliver",
         "schedule": DELIVER_EVERY_S,
         "options": {"expire_seconds": DELIVER_EVERY_S},
+    },
+    "check-directory": {
+        "task": "testbed.tasks.accounts.check_directory",
+        "schedule": CHECK_DIRECTORY_EVERY_S,
+        "options": {"expire_seconds": CHECK_DIRECTORY_EVERY_S},
     },
     "keep-house": {
         "task": "testbed.tasks.upkeep.keep_house",

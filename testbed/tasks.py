@@ -9,6 +9,7 @@ from collections.abc import Callable
 from celery import shared_task
 
 from testbed.access.tokens import forget_old_tokens
+from testbed.accounts.directory_checks import check_directory
 from testbed.accounts.invitations import mail_registration
 from testbed.accounts.resets import mail_reset
 from testbed.api.keyed import forget_old_requests
@@ -39,6 +40,7 @@ from testbed.testbeds.trash.items import remove_old_items
 
 __all__ = [
     "adopt",
+    "check_directory",
     "check_new_host",
     "clean_up",
     "deliver",

@@ -246,7 +246,7 @@ urlpatterns = [
     # allauth's views, under the names by which it finds them.
     path("login/", passwords.sign_in, name="account_login"),
     path("logout/", require_POST(allauth.logout), name="account_logout"),
-    path("password/", allauth.password_change, name="account_change_password"),
+    path("password/", passwords.change, name="account_change_password"),
     path("password/none/", passwords.none_here, name="account_set_password"),
     path("password/reset/", passwords.reset, name="account_reset_password"),
     path(

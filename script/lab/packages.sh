@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2034  # for those who source this
 RUN_PACKAGES=(python3-venv python3-dev pkg-config gcc libvirt-dev
-  libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils openvswitch-switch
+  libldap-dev libsasl2-dev libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils openvswitch-switch
   dnsmasq-base iptables nftables openssh-server openssh-client openssl redis-server iproute2
   ethtool util-linux procps iputils-ping zstd tcpdump)
 # shellcheck disable=SC2034
@@ -12,7 +12,7 @@ IMAGE_PACKAGES=(syslinux syslinux-common mtools dosfstools e2fsprogs fdisk kmod 
   zstd xz-utils jq)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(shellcheck dropbear-bin busybox-static curl postgresql tcsh fish
-  mmdebstrap debian-archive-keyring)
+  mmdebstrap debian-archive-keyring slapd)
 
 as_root() {
   if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
@@ -36,7 +36,14 @@ ensure_packages() {
   [[ $EUID -eq 0 ]] || command -v sudo > /dev/null ||
     fail "These packages are missing: ${missing[*]}" "Run this as root or install sudo."
   apt_get update
+  keep_directory_off
   apt_get install --no-install-recommends "${missing[@]}"
+}
+
+# Tests run a slapd of their own; the machine's gets no directory, without which it does
+# not start.
+keep_directory_off() {
+  as_root debconf-set-selections <<< "slapd slapd/no_configuration boolean true"
 }
 
 # Another apt may be at work, as unattended-upgrades on a fresh machine: wait.

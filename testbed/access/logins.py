@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from allauth.account.signals import password_changed, password_reset
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import AbstractBaseUser, User
 from django.contrib.auth.signals import (
     user_logged_in,
     user_logged_out,
@@ -94,8 +94,12 @@ class Attempt:
 
 
 def attempt_at(name: str, request: HttpRequest) -> Attempt:
-    """Return the attempt that a request makes at an account of this name."""
-    return Attempt(name.replace("\0", "")[:MAX_NAME], address_of(request))
+    """Return the attempt that a request makes at an account of this name.
+
+    Names that differ in case alone are one: a directory takes them for one.
+    """
+    name = User.normalize_username(name.replace("\0", "")).lower()
+    return Attempt(name[:MAX_NAME], address_of(request))
 
 
 def count_mail(mailbox: str, request: HttpRequest) -> None:
@@ -142,11 +146,15 @@ def record_failure(
     **more: object,
 ) -> None:
     """Record which account was tried in vain, and from where."""
-    name = str(credentials.get("username", "")).replace("\0", "")[:MAX_NAME]
+    record_refusal(str(credentials.get("username", "")), "", request)
+
+
+def record_refusal(name: str, why: str, request: HttpRequest | None) -> None:
+    """Record an account that was tried in vain, and why, where that is known."""
     write(
-        name,
+        name.replace("\0", "")[:MAX_NAME],
         SIGN_IN,
-        "could not sign in",
+        f"could not sign in: {why}" if why else "could not sign in",
         outcome=Outcome.FAILED,
         address=address_of(request),
     )

@@ -50,9 +50,9 @@ def forget_codes(user: AbstractBaseUser) -> None:
 
 
 def is_first_use(user: AbstractBaseUser, code: str) -> bool:
-    """Return whether a right code of an app is used for the first time.
+    """Return whether a right code is used for the first time.
 
-    The note outlives the time in which a code is right.
+    The note outlives the time in which a code of an app is right.
     """
     code = normalize_user_code(code)
     used = sha256(f"{settings.SECRET_KEY} {user.pk} {code}".encode()).hexdigest()

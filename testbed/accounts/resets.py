@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from testbed.access.record import write
 from testbed.accounts.mails import can_mail, send_later
+from testbed.models.accounts.directory import is_of_directory
 from testbed.models.record.entries import PASSWORD
 from testbed.notifications.delivery import whole_address
 
@@ -31,7 +32,7 @@ def mail_reset(email: str, address: str) -> None:
         return
     users = User.objects.filter(email__iexact=email, is_active=True).order_by("pk")
     for user in users[:MOST_ACCOUNTS]:
-        if not user.has_usable_password():
+        if not user.has_usable_password() or is_of_directory(user):
             continue
         values = {"account": user, "link": _link(user), "hours": _hours()}
         write(user, PASSWORD, "was sent a link for a new password", address=address)

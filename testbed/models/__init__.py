@@ -5,6 +5,7 @@ one row live here; the packages `testbeds`, `hosts`, `images`, `orphans` and `ru
 change rows, and `runs` alone writes events, tasks and batches.
 """
 
+from testbed.models.accounts.directory import DirectoryEntry
 from testbed.models.accounts.invitations import Invitation
 from testbed.models.accounts.sessions import WebSession
 from testbed.models.allowances import Allowance, GroupAllowance
@@ -46,6 +47,7 @@ __all__ = [
     "Cleanup",
     "CleanupItem",
     "Delivery",
+    "DirectoryEntry",
     "Entry",
     "Event",
     "Expiry",

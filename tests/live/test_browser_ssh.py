@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from orchestration.project.keys import fingerprint, generate_key_pair
 from tests.live.browser import create
+from tests.live.stack import PASSWORD
 
 pytestmark = pytest.mark.browser
 
@@ -25,6 +26,8 @@ def test_key_comes_to_a_running_guest_and_leaves_it(page: Page):
     page.get_by_label("Public key").fill(line)
     page.get_by_label("Name", exact=True).fill("laptop")
     page.keyboard.press("Enter")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
     expect(page.get_by_role("table")).to_contain_text(fingerprint(line))
 
     page.goto("/testbeds/with-keys/guests/web/")

@@ -36,3 +36,14 @@ def test_open_sessions_stay_open_and_know_their_users():
     assert WebSession.objects.count() == 2
     assert client.get("/").status_code == 200
     assert [one.handle for one in sessions_of(user, None)] == [row.session_key]
+
+
+@pytest.mark.usefixtures("newest")
+def test_old_table_of_sessions_is_emptied():
+    migrated(AFTER)
+    ends = timezone.now() + timedelta(hours=1)
+    Session.objects.create(session_key="a" * 40, session_data="x", expire_date=ends)
+
+    migrated([("testbed", "0056_sign_in")])
+
+    assert not Session.objects.exists()

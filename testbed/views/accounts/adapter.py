@@ -17,8 +17,9 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from orchestration.errors import TestbedError
-from testbed.access.logins import Attempt, TooManyLogins, attempt_at
+from testbed.access.logins import Attempt, TooManyLogins, attempt_at, record_refusal
 from testbed.access.origin import address_of
+from testbed.accounts.directory_accounts import DirectoryRefused
 from testbed.accounts.invitations import NotInvited, use
 from testbed.models import Invitation
 from testbed.views.accounts.refusals import not_invited, not_signed_in, too_many
@@ -52,8 +53,17 @@ class AccountAdapter(DefaultAccountAdapter):
     def authenticate(
         self, request: HttpRequest, **credentials: object
     ) -> AbstractBaseUser | None:
-        """Return the user of a name and a password, and forget the attempt then."""
-        user: AbstractBaseUser | None = super().authenticate(request, **credentials)
+        """Return the user of a name and a password, and forget the attempt then.
+
+        Raises: ImmediateHttpResponse, when the directory refused for a reason.
+        """
+        user: AbstractBaseUser | None
+        try:
+            user = super().authenticate(request, **credentials)
+        except DirectoryRefused as exc:
+            name = self._attempt(request, credentials).account
+            record_refusal(name, exc.message, request)
+            raise ImmediateHttpResponse(not_signed_in(request, exc)) from exc
         if user is not None:
             self._attempt(request, credentials).take_back()
         return user

@@ -1,30 +1,27 @@
 """Answers allauth.socialaccount's questions: sign-in with OpenID Connect.
 
-An identity of the provider is bound to its account by the provider's own id of the user
-(`sub`) alone. Neither a name nor an address for mail leads to an account that exists: its
+An identity is bound to its account by its issuer and that one's own id of the user
+(`sub`), so that another provider of later has other users. Neither a name nor an address for mail leads to an account that exists: its
 user binds them, signed in. With a group of lab admins set, each sign-in by the provider
 gives or takes that right as the claim says.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.internal import flows
 from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.providers.base import AuthError
 from allauth.socialaccount.providers.openid_connect import views as openid_connect
-from allauth.socialaccount.signals import (
-    social_account_added,
-    social_account_removed,
-)
+from allauth.socialaccount.signals import social_account_added
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -35,6 +32,8 @@ from requests import RequestException
 from orchestration.errors import TestbedError
 from testbed.access.record import write
 from testbed.access.visibility import Request
+from testbed.accounts.admins import set_admin
+from testbed.accounts.confirmation import require_confirmation
 from testbed.models.record.entries import INVITATIONS, PASSWORD
 from testbed.views.accounts.refusals import not_signed_in
 
@@ -54,7 +53,12 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
     def populate_user(
         self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]
     ) -> User:
-        """Name a new account as accounts are written (NFKC)."""
+        """Name a new account as accounts are written (NFKC).
+
+        It is the one question of allauth's before it looks for the identity, which gets
+        its issuer here. Raises: ImmediateHttpResponse.
+        """
+        sociallogin.account.uid = self._identity(request, sociallogin.account)
         name = User.normalize_username(data.get("username") or "")
         user: User = super().populate_user(
             request, sociallogin, data | {"username": name}
@@ -67,7 +71,7 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
             return
         claims = claims_of(sociallogin.account)
         if sociallogin.is_existing:
-            _apply_group(sociallogin.user, claims)
+            set_admin(sociallogin.user, _is_admin(claims), settings.OPENID.name)
             return
         if not settings.OPENID.creates:
             raise ImmediateHttpResponse(not_signed_in(request, _no_account()))
@@ -77,6 +81,15 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
         if not _is_proved(claims) or _is_taken(user.email):
             user.email = ""
         user.is_staff = user.is_superuser = bool(_is_admin(claims))
+
+    def _identity(self, request: HttpRequest, account: SocialAccount) -> str:
+        """Return what binds an identity. Raises: ImmediateHttpResponse."""
+        issuer, sub = issuer_of(account), account.uid
+        token = account.extra_data.get("id_token") or {}
+        if not issuer or token.get("sub") != sub:
+            logger.warning("the OpenID provider's token lacks an issuer, or its user.")
+            self.on_authentication_error(request, account.provider)
+        return sha256(f"{issuer} {sub}".encode()).hexdigest()
 
     def save_user(
         self, request: HttpRequest, sociallogin: SocialLogin, form: object = None
@@ -136,12 +149,13 @@ def unbind(request: Request) -> HttpResponse:
     row = rows.filter(pk=int(number) if is_number else 0).first()
     if row is None:
         raise Http404("There is no such identity.")
-    try:
-        flows.connect.validate_disconnect(request, row)
-    except ValidationError:
+    if _is_last_way(request.user, row):
         messages.error(request, "Your account has no password: it would be lost.")
-    else:
-        flows.connect.disconnect(request, row)
+        return redirect("account")
+    require_confirmation(request)
+    row.delete()
+    write(request.user, PASSWORD, f"unbound an identity of {settings.OPENID.name}")
+    messages.success(request, "The identity was unbound.")
     return redirect("account")
 
 
@@ -151,15 +165,6 @@ def record_bound(
 ) -> None:
     """Record that a user bound an identity."""
     write(sociallogin.user, PASSWORD, f"bound an identity of {settings.OPENID.name}")
-
-
-@receiver(social_account_removed)
-def record_unbound(
-    sender: object, request: HttpRequest, socialaccount: SocialAccount, **more: object
-) -> None:
-    """Record that a user unbound an identity."""
-    name = settings.OPENID.name
-    write(socialaccount.user, PASSWORD, f"unbound an identity of {name}")
 
 
 def _with_provider(
@@ -177,6 +182,32 @@ def _with_provider(
         return not_signed_in(request, problem)
 
 
+def issuer_of(account: SocialAccount) -> str:
+    """Return the issuer of an identity; empty: it told none."""
+    token = account.extra_data.get("id_token") or {}
+    issuer = token.get("iss")
+    return issuer if isinstance(issuer, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An identity of a user; one of another provider than today's signs in no more."""
+
+    row: SocialAccount
+    issuer: str
+    signs_in: bool
+
+
+def identities_of(user: User) -> list[Identity]:
+    """Return a user's identities, oldest first."""
+    found = []
+    for row in SocialAccount.objects.filter(user=user).order_by("pk"):
+        issuer = issuer_of(row)
+        is_ours = bool(issuer) and issuer.rstrip("/") == settings.OPENID.url
+        found.append(Identity(row, issuer, is_ours))
+    return found
+
+
 def claims_of(account: SocialAccount) -> dict[str, Any]:
     """Return what the provider says of a user: its page of the user goes first."""
     data = account.extra_data
@@ -192,14 +223,10 @@ def _is_admin(claims: dict[str, Any]) -> bool | None:
     return settings.OPENID.admin_group in groups
 
 
-def _apply_group(user: User, claims: dict[str, Any]) -> None:
-    is_admin = _is_admin(claims)
-    if is_admin is None or is_admin == user.is_superuser:
-        return
-    user.is_staff = user.is_superuser = is_admin
-    user.save(update_fields=["is_staff", "is_superuser"])
-    said = "became a lab admin" if is_admin else "is no lab admin any more"
-    write(user, PASSWORD, f"{said}, by {settings.OPENID.name}")
+def _is_last_way(user: User, row: SocialAccount) -> bool:
+    """Return whether a user without a password here signs in with this one alone."""
+    ways = [one.row.pk for one in identities_of(user) if one.signs_in]
+    return ways == [row.pk] and not user.has_usable_password()
 
 
 def _is_proved(claims: dict[str, Any]) -> bool:

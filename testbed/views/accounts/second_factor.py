@@ -69,10 +69,9 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
 
 class _Counted:
-    """Counts a code before it is compared, and takes each code of an app once."""
+    """Counts a code before it is compared, and takes each code once."""
 
     user: User
-    authenticator: Authenticator
 
     def clean_code(self) -> str:
         """Return a right code. Raises: ValidationError, ImmediateHttpResponse."""
@@ -82,8 +81,8 @@ class _Counted:
             request = SecondFactorAdapter().request
             raise ImmediateHttpResponse(too_many(request, exc)) from exc
         code = str(super().clean_code())  # type: ignore[misc]  # of a form of allauth's
-        is_of_app = self.authenticator.type == Authenticator.Type.TOTP
-        if is_of_app and not is_first_use(self.user, code):
+        # Also a recovery code: two requests may have read it before either used it up.
+        if not is_first_use(self.user, code):
             raise ValidationError(WRONG)
         forget_codes(self.user)
         return code

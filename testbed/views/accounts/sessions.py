@@ -1,6 +1,5 @@
 """The page of a user's own account: password, and the sessions that are open."""
 
-from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -11,6 +10,8 @@ from django.views.decorators.http import require_GET, require_POST
 from testbed.access.second_factor import factors_of
 from testbed.access.sessions import end_other_sessions, end_session, sessions_of
 from testbed.access.visibility import Request, not_stored
+from testbed.models.accounts.directory import is_of_directory
+from testbed.views.accounts.openid import identities_of
 
 
 @not_stored
@@ -19,10 +20,13 @@ from testbed.access.visibility import Request, not_stored
 def index(request: Request) -> HttpResponse:
     """Show where and when the user signed in."""
     sessions = sessions_of(request.user, request.session.session_key)
+    identities = identities_of(request.user)
     context = {
         "sessions": sessions,
         "openid": settings.OPENID,
-        "identities": SocialAccount.objects.filter(user=request.user),
+        "directory": settings.DIRECTORY if is_of_directory(request.user) else None,
+        "identities": identities,
+        "is_bound": any(one.signs_in for one in identities),
         **factors_of(request.user),
     }
     return render(request, "account/index.html", context)

@@ -1,9 +1,5 @@
 """The page of a user's own API tokens: made here, shown once, revoked."""
 
-from allauth.account.decorators import reauthentication_required
-from allauth.account.internal.flows.reauthentication import (
-    get_reauthentication_flows,
-)
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -15,6 +11,7 @@ from orchestration.errors import TestbedError
 from testbed.access.scopes import Scope
 from testbed.access.tokens import MOST_TOKENS, make_token, revoke_token
 from testbed.access.visibility import Request, not_stored
+from testbed.accounts.confirmation import confirmed
 from testbed.models import ApiToken
 
 UNPROCESSABLE = 422
@@ -22,14 +19,9 @@ MOST_DIGITS = 18
 MOST_DAYS_DIGITS = 5
 
 
-def can_confirm(request: Request) -> bool:
-    """Return whether the user has a password or factor here to give once more."""
-    return bool(get_reauthentication_flows(request.user))
-
-
 @not_stored
 @login_required
-@reauthentication_required(allow_get=True, enabled=can_confirm)
+@confirmed
 @require_http_methods(["GET", "POST"])
 def index(request: Request) -> HttpResponse:
     """Show the user's tokens, or make one; its text is in this one answer alone.

@@ -7,8 +7,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from orchestration.project.public_keys import KeyRefused
+from orchestration.project.public_keys import KeyRefused, parse_public_key
 from testbed.access.visibility import Request, not_stored
+from testbed.accounts.confirmation import require_confirmation
 from testbed.models import UserKey
 from testbed.ssh.keys import MOST_KEYS, add_key, remove_key
 
@@ -22,12 +23,18 @@ MOST_DIGITS = 18
 @login_required
 @require_http_methods(["GET", "POST"])
 def index(request: Request) -> HttpResponse:
-    """Show the user's keys, or add one."""
+    """Show the user's keys, or add one.
+
+    A key outlives the session. It is read first: a private one must not wait in the
+    session for the password.
+    """
     if request.method == "GET":
         return _page(request)
-    name = request.POST.get("name", "")
+    name, text = request.POST.get("name", ""), request.POST.get("key", "")
     try:
-        row = add_key(request.user, name, request.POST.get("key", ""))
+        parse_public_key(text)
+        require_confirmation(request)
+        row = add_key(request.user, name, text)
     except KeyRefused as exc:
         return _page(request, exc, name)
     messages.success(request, f"The key {row.name} was added.")

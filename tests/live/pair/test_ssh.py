@@ -20,7 +20,7 @@ from orchestration.providers.linux.jump_account import ACCOUNT, KEYS_FILE
 from testbed.client.api import Client
 from tests.live.namespace_host import NamespaceHost, wire
 from tests.live.pair.conftest import SLUG
-from tests.live.stack import Stack
+from tests.live.stack import PASSWORD, Stack
 from tests.live.watch import Guest, key_of, pair_up, project, ran, wait_until
 
 pytestmark = pytest.mark.live
@@ -115,6 +115,8 @@ def laptop(
 ) -> Iterator[Laptop]:
     """A laptop of `owner`, whose testbed is up, as is that of `other`."""
     folder = tmp_path_factory.mktemp("laptop")
+    for client in (owner, other):
+        client.send_form("/account/confirm/", {"password": PASSWORD})
     owner.send_form("/ssh-keys/", {"key": new_key(folder / "mine"), "name": "laptop"})
     other.send_form("/ssh-keys/", {"key": new_key(folder / "theirs"), "name": "x"})
     agent = start_agent(folder / "mine", folder / "agent")

@@ -1,23 +1,25 @@
 """Sign-in with OpenID Connect, against a real provider in a process of its own."""
 
-import json
 import re
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from allauth.socialaccount.models import SocialAccount
+from allauth.socialaccount.providers.openid_connect.views import (
+    OpenIDConnectOAuth2Adapter,
+)
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from testbed.environment import OpenID, env_openid
 from testbed.models import Entry
+from tests.testbed.migrating import migrated
+from tests.testbed.openid_provider import openid_provider
 
 USERS = {
     "s-nina": {
@@ -47,29 +49,8 @@ Enter = Callable[..., object]
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """The address of a provider with these users."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    users = [json.dumps({"sub": sub, **claims}) for sub, claims in USERS.items()]
-    words = [word for user in users for word in ("--user-claims", user)]
-    argv = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock"]
-    with subprocess.Popen([*argv, "--port", str(port), *words]) as process:
-        address = f"http://127.0.0.1:{port}"
-        _wait_for(f"{address}/.well-known/openid-configuration", process)
+    with openid_provider(USERS) as address:
         yield address
-        process.terminate()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None
-        try:
-            httpx.get(url).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the provider does not answer")
 
 
 def documented() -> OpenID:
@@ -87,6 +68,12 @@ def lab(provider: str, settings: object) -> object:
     settings.OPENID = documented()._replace(url=provider, admin_group="")
     settings.SOCIALACCOUNT_PROVIDERS = settings.OPENID.providers
     return settings
+
+
+def use(lab: object, url: str) -> None:
+    """Sign in with this provider from here on."""
+    lab.OPENID = lab.OPENID._replace(url=url)
+    lab.SOCIALACCOUNT_PROVIDERS = lab.OPENID.providers
 
 
 @pytest.fixture
@@ -209,6 +196,95 @@ def test_identity_of_another_account_is_not_bound(enter: Enter, owner: User):
     assert "Account nina" in later.get("/account/").content.decode()
 
 
+def test_same_id_at_another_provider_is_another_user(
+    enter: Enter, lab: object, provider: str, db: None
+):
+    client = Client()
+    enter("s-nina", client)
+    with openid_provider(USERS) as another:
+        use(lab, another)
+        enter("s-nina", Client())
+        page = client.get("/account/").content.decode()
+        use(lab, provider)
+        enter("s-nina", Client())
+
+    assert User.objects.count() == 2
+    assert set(User.objects.values_list("socialaccount__uid", flat=True)) == {
+        sha256(f"{issuer} s-nina".encode()).hexdigest()
+        for issuer in (provider, another)
+    }
+    assert f'Of an earlier provider,\n            <span class="path">{provider}' in page
+    assert "Bind University" in page
+
+
+def test_last_identity_that_signs_in_is_kept(enter: Enter, db: None):
+    client = Client()
+    enter("s-nina", client)
+    old = SocialAccount.objects.get()
+    more = {"provider": "openid", "uid": "x", "extra_data": {}}
+    other = SocialAccount.objects.create(user=old.user, **more)
+
+    for row in (old, other):
+        client.post("/account/identity/unbind/", {"identity": row.pk})
+
+    assert SocialAccount.objects.get() == old
+
+
+def test_identity_is_unbound_after_the_provider_was_taken_away(
+    enter: Enter, lab: object, db: None
+):
+    client = Client()
+    enter("s-nina", client)
+    lab.OPENID = OpenID()
+    lab.SOCIALACCOUNT_PROVIDERS = lab.OPENID.providers
+
+    row = SocialAccount.objects.get()
+    client.post("/account/identity/unbind/", {"identity": row.pk})
+
+    assert not SocialAccount.objects.exists()
+
+
+def test_answer_about_another_user_than_the_token_is_refused(
+    enter: Enter, monkeypatch: pytest.MonkeyPatch, db: None
+):
+    """A provider's page of users says another `sub` than the signed token."""
+    fetch = OpenIDConnectOAuth2Adapter._fetch_user_info
+    monkeypatch.setattr(
+        OpenIDConnectOAuth2Adapter,
+        "_fetch_user_info",
+        lambda self, token: fetch(self, token) | {"sub": "s-root"},
+    )
+
+    answer = enter("s-nina", Client())
+
+    assert answer.status_code == 403
+    assert not User.objects.exists()
+
+
+@pytest.mark.usefixtures("newest")
+def test_identities_of_before_keep_their_accounts():
+    migrated([("testbed", "0053_invitations")])
+    for name, data in (
+        ("nina", {"id_token": {"iss": "https://a.example", "sub": "s"}}),
+        ("rita", {"userinfo": {"sub": "r"}}),
+        ("old", {}),
+    ):
+        user = User.objects.create_user(name)
+        sub = data.get("userinfo", data.get("id_token", {})).get("sub", "o")
+        SocialAccount.objects.create(
+            user=user, provider="openid", uid=sub, extra_data=data
+        )
+
+    migrated([("testbed", "0056_sign_in")])
+    uids = SocialAccount.objects.order_by("pk").values_list("uid", flat=True)
+    forward = list(uids)
+    migrated([("testbed", "0053_invitations")])
+    back = list(uids.all())
+
+    assert forward == [sha256(b"https://a.example s").hexdigest(), "r", "o"]
+    assert back == ["s", "r", "o"]
+
+
 def test_deactivated_user_stays_out(enter: Enter, db: None):
     enter("s-nina", Client())
     User.objects.update(is_active=False)
@@ -228,6 +304,17 @@ def test_answer_that_was_not_asked_for_signs_nobody_in(enter: Enter, db: None):
 
     assert answer.status_code == 403
     assert client.get("/").status_code == 302
+
+
+def test_user_who_cancels_there_reads_so(lab: object, db: None):
+    client = Client()
+    asked = client.post("/login/openid/")
+    (state,) = parse_qs(urlsplit(asked["Location"]).query)["state"]
+
+    back = f"/login/openid/callback/?error=access_denied&state={state}"
+    answer = client.get(back)
+
+    assert "You cancelled the sign-in." in answer.content.decode()
 
 
 def test_sign_in_leads_to_no_other_site(enter: Enter, db: None):

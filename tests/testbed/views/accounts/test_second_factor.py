@@ -143,6 +143,21 @@ def test_recovery_code_works_once(app: Authenticator, owner: User):
     assert [is_in(first), is_in(second)] == [True, False]
 
 
+def test_recovery_code_of_two_requests_at_once_works_once(
+    app: Authenticator, owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    """Both have read the codes before either wrote that one is used."""
+    row = Authenticator.objects.get(user=owner, type="recovery_codes")
+    codes = row.wrap().get_unused_codes()
+    monkeypatch.setattr(RecoveryCodes, "_mark_code_used", lambda *used: None)
+    first, second = with_password(), with_password()
+
+    give(first, codes[0])
+    give(second, codes[0])
+
+    assert [is_in(first), is_in(second)] == [True, False]
+
+
 def test_database_does_not_tell_the_secret(app: Authenticator, settings: object):
     assert SECRET not in str(Authenticator.objects.get(type="totp").data)
     assert TOTP(app).validate_code(code())

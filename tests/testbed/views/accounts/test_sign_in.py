@@ -36,6 +36,13 @@ def test_locked_account_says_when_to_try_again(owner: User):
     assert answer.json()["hint"].startswith("Try again at ")
 
 
+def test_names_that_differ_in_case_are_limited_together(owner: User):
+    for number in range(logins.PER_ACCOUNT_AND_ADDRESS):
+        attempt(name="olive" if number % 2 else "OLIVE")
+
+    assert attempt(name="Olive").status_code == 429
+
+
 def test_no_password_is_hashed_for_a_locked_account(
     owner: User, monkeypatch: pytest.MonkeyPatch
 ):

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from allauth.account.internal.flows.reauthentication import STATE_SESSION_KEY
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -11,13 +12,20 @@ from testbed.models import UserKey
 from testbed.ssh.keys import MOST_KEYS, add_key, lines_of
 
 
+def signed_in(user: User) -> Client:
+    """Return a browser whose user gave the password once more."""
+    client = Client()
+    client.force_login(user)
+    client.post("/account/confirm/", {"password": f"{user.username}-pass"})
+    return client
+
+
 def new_line(comment: str = "olive@laptop") -> str:
     return generate_key_pair(comment).public_line
 
 
 def test_key_is_added_and_shown_with_its_fingerprint(owner: User):
-    client, line = Client(), new_line()
-    client.force_login(owner)
+    client, line = signed_in(owner), new_line()
 
     answer = client.post("/ssh-keys/", {"key": line, "name": ""}, follow=True)
 
@@ -46,9 +54,31 @@ def test_private_key_is_neither_stored_nor_shown_nor_logged(
     assert not UserKey.objects.exists()
 
 
-def test_same_key_is_added_once(owner: User):
+def test_session_alone_adds_no_key(owner: User):
     client, line = Client(), new_line()
     client.force_login(owner)
+
+    asked = client.post("/ssh-keys/", {"key": line, "name": "laptop"})
+    before = UserKey.objects.count()
+    answer = client.post(asked["Location"], {"password": "olive-pass"}, follow=True)
+
+    assert asked["Location"].startswith("/account/confirm/")
+    assert before == 0
+    assert [row.name for row in UserKey.objects.all()] == ["laptop"]
+    assert "The key laptop was added." in answer.content.decode()
+
+
+def test_private_key_does_not_wait_in_the_session(owner: User):
+    client, private = Client(), generate_key_pair("").private_openssh.decode()
+    client.force_login(owner)
+
+    client.post("/ssh-keys/", {"key": private, "name": "mine"})
+
+    assert "request" not in client.session.get(STATE_SESSION_KEY, {})
+
+
+def test_same_key_is_added_once(owner: User):
+    client, line = signed_in(owner), new_line()
 
     statuses = [client.post("/ssh-keys/", {"key": line}).status_code for _ in "ab"]
 
@@ -57,8 +87,7 @@ def test_same_key_is_added_once(owner: User):
 
 
 def test_number_of_keys_is_bounded(owner: User):
-    client = Client()
-    client.force_login(owner)
+    client = signed_in(owner)
     for number in range(MOST_KEYS):
         add_key(owner, str(number), new_line())
 
