@@ -50,7 +50,7 @@ from testbed.views.hosts import pages as hosts
 from testbed.views.listing import activity, labels, steps
 from testbed.views.listing import acts as ticked
 from testbed.views.listing import testbeds as listing
-from testbed.views.notifications import choices, inbox
+from testbed.views.notifications import choices, deliveries, inbox
 from testbed.views.reservations import acts as reservation_acts
 from testbed.views.reservations import pages as reservations
 from testbed.views.sharing import expiry, groups, quotas, record, shares, tokens
@@ -343,6 +343,8 @@ urlpatterns = [
     path("notifications/new/", inbox.new, name="notifications-new"),
     path("notifications/settings/", choices.index, name="notification-settings"),
     path("notifications/webhook/", choices.webhook, name="notification-webhook"),
+    path("notifications/deliveries/", deliveries.index, name="deliveries"),
+    path("notifications/deliveries/<int:pk>/", deliveries.again, name="delivery-again"),
     path("ssh-keys/remove/", keys.remove, name="ssh-key-remove"),
     path(
         "admin/login/",

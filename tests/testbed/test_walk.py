@@ -21,6 +21,7 @@ from testbed.access.roles import Role
 from testbed.models import (
     Allowance,
     Cleanup,
+    Delivery,
     GroupAllowance,
     Host,
     LoginCount,
@@ -73,6 +74,7 @@ ANSWERS = {
     "own-goes": "302 404 404 404 302",
     "own-on": "302 404 404 302 302",
     "own-once": "302 404 404 422 302",  # the admin comes too late
+    "own-delivery": "302 404 404 404 422",  # there is no webhook now
     # A question, to the one who has something to lose.
     "users-on": "302 302 302 302 200",
     # Pages of Django's admin: for staff, for those with rights, for nobody.
@@ -239,6 +241,8 @@ notifications/bell/                                             users           
 notifications/new/                                              users              impossible
 notifications/settings/                                         users              on
 notifications/webhook/                                          impossible         users-refused
+notifications/deliveries/                                       users              impossible
+notifications/deliveries/<int:pk>/                              impossible         own-delivery
 ssh-keys/remove/                                                impossible         users-nothing
 tokens/                                                         users              on
 tokens/revoke/                                                  impossible         users-nothing
@@ -268,6 +272,7 @@ PARTS = {
     "reservations/<int:pk>/": "reservations/{reservation}/",
     "groups/<int:pk>/": "groups/{group}/",
     "notifications/<int:pk>/": "notifications/{told}/",
+    "deliveries/<int:pk>/": "deliveries/{delivery}/",
     "trash/<int:pk>/": "trash/{trash}/",
     "<int:pk>/answers": "{execution}/answers",
     "<int:pk>/difference": "{execution}/difference",
@@ -410,6 +415,7 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
     things = [("main", "image", "old.qcow2")]
     run.testbed.project.file("old.sh").write_text("echo")
     deleted = delete_file(run.testbed, "old.sh", owner)
+    told = Notification.objects.create(user=owner, kind=Kind.TEST, title="told")
     found = {
         "run": run,
         "execution": executed,
@@ -422,7 +428,10 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
         "allowance": Allowance.objects.create(user=owner),
         "groupallowance": GroupAllowance.objects.create(group=group),
         "trash": deleted,
-        "told": Notification.objects.create(user=owner, kind=Kind.TEST, title="told"),
+        "told": told,
+        "delivery": Delivery.objects.create(
+            notification=told, channel="webhook", status="failed"
+        ),
         "image": SavedImage.objects.create(
             owner=owner,
             name="base",
