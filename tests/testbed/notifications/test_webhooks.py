@@ -38,10 +38,10 @@ from testbed.notifications.webhooks import (
     PREFIX,
     WebhookRefused,
     check_url,
-    choose,
     new_secret,
     send,
 )
+from testbed.outside import AddressRefused, choose
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 STATUSES = Delivery.Status
@@ -270,8 +270,8 @@ def test_server_that_is_not_there_is_named(settings: object):
     ],
 )
 def test_addresses_of_the_lab_are_refused(address: str):
-    with pytest.raises(WebhookRefused):
-        choose([ip_address("93.184.216.34"), ip_address(address)], ())
+    with pytest.raises(AddressRefused, match="not public"):
+        choose([ip_address("93.184.216.34"), ip_address(address)], (), "SETTING")
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,10 @@ def test_endless_answer_is_not_read(head: bytes, said: str, settings: object):
 
 
 def test_allowed_network_is_called_also_as_mapped_address():
-    assert str(choose([ip_address("::ffff:10.0.0.1")], [IPv4Network("10.0.0.0/24")]))
-    assert str(choose([ip_address("2606:2800:220:1::1")], ()))
+    assert str(
+        choose([ip_address("::ffff:10.0.0.1")], [IPv4Network("10.0.0.0/24")], "")
+    )
+    assert str(choose([ip_address("2606:2800:220:1::1")], (), ""))
 
 
 @pytest.mark.parametrize(
