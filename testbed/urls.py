@@ -54,6 +54,8 @@ from testbed.views.notifications import choices, deliveries, inbox
 from testbed.views.reservations import acts as reservation_acts
 from testbed.views.reservations import pages as reservations
 from testbed.views.sharing import expiry, groups, quotas, record, shares, tokens
+from testbed.views.sources import hook
+from testbed.views.sources import pages as sources
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
@@ -112,6 +114,31 @@ urlpatterns = [
         protection.change,
         name="testbed-protection",
     ),
+    path("testbeds/<testbed:address>/source/", sources.index, name="testbed-source"),
+    path(
+        "testbeds/<testbed:address>/source/change/",
+        sources.change,
+        name="source-change",
+    ),
+    path(
+        "testbeds/<testbed:address>/source/secret/",
+        sources.secret,
+        name="source-secret",
+    ),
+    path(
+        "testbeds/<testbed:address>/source/fetch/", sources.fetch, name="source-fetch"
+    ),
+    path(
+        "testbeds/<testbed:address>/source/fetches/<int:pk>/",
+        sources.one,
+        name="fetch",
+    ),
+    path(
+        "testbeds/<testbed:address>/source/fetches/<int:pk>/settle/",
+        sources.settle,
+        name="fetch-settle",
+    ),
+    path("hooks/<str:token>/", hook.push, name="hook"),
     path("testbeds/<testbed:address>/edit/", editor.edit, name="testbed-edit"),
     path("testbeds/<testbed:address>/check/", editor.check, name="testbed-check"),
     path(
