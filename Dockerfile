@@ -14,7 +14,7 @@ FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
         python3-venv python3-dev pkg-config gcc libc6-dev libvirt-dev libldap-dev libsasl2-dev libvirt-clients \
         qemu-utils openvswitch-common openvswitch-switch openssh-client openssl iproute2 nftables ethtool \
-        procps iputils-ping tcpdump ca-certificates \
+        git procps iputils-ping tcpdump ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app

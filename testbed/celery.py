@@ -28,6 +28,7 @@ app.steps["worker"].add("testbed.beat:BeatWatch")
 CHECK_NEW_HOST = "testbed.tasks.hosts.check_new_host"
 CLEAN_UP = "testbed.tasks.cleanups.clean_up"
 DELIVER = "testbed.tasks.notifications.deliver"
+FETCH = "testbed.tasks.sources.fetch"
 MAIL_REGISTRATION = "testbed.tasks.accounts.mail_registration"
 MAIL_RESET = "testbed.tasks.accounts.mail_reset"
 OBSERVE = "testbed.tasks.observe.observe"
@@ -57,6 +58,12 @@ def request_deliveries() -> None:
     """Request that mails and webhooks are sent; the periodic task would later."""
     with _logged("notifications are delivered later"):
         app.send_task(DELIVER, expires=settings.DELIVER_EVERY_S)
+
+
+def request_fetch(fetch_id: int) -> None:
+    """Request a fetch of a testbed's files; a message that fails is sent again later."""
+    with _logged(f"fetch {fetch_id} is sent later"):
+        app.send_task(FETCH, args=(fetch_id,))
 
 
 def request_registration_mail(email: str) -> None:

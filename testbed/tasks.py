@@ -34,6 +34,7 @@ from testbed.runs.sweeper import adopt, start_runs, sweep
 from testbed.samples.recording import fold_samples, forget_samples
 from testbed.snapshots.orders import forget_old_orders, start_orders
 from testbed.snapshots.schedules import order_deletions, take_snapshots
+from testbed.sources.fetching import fetch, send_fetches_again
 from testbed.ssh.pushes import push_keys
 from testbed.testbeds.trash.folders import empty_trash
 from testbed.testbeds.trash.items import remove_old_items
@@ -45,6 +46,7 @@ __all__ = [
     "clean_up",
     "deliver",
     "expire",
+    "fetch",
     "find_idle",
     "keep_house",
     "mail_registration",
@@ -74,6 +76,7 @@ def keep_house_once() -> dict[str, int]:
         "deletions of orphans sent again": send_cleanups_again,
         "deletions of orphans whose worker was lost": end_lost_cleanups,
         "checks of new hosts sent again or ended": send_checks_again,
+        "fetches sent again or ended": send_fetches_again,
         "things removed from the trash": remove_old_items,
         "folders of deleted testbeds removed": empty_trash,
         "logs of old runs removed": remove_old_logs,

@@ -50,10 +50,12 @@ from testbed.views.hosts import pages as hosts
 from testbed.views.listing import activity, labels, steps
 from testbed.views.listing import acts as ticked
 from testbed.views.listing import testbeds as listing
-from testbed.views.notifications import choices, inbox
+from testbed.views.notifications import choices, deliveries, inbox
 from testbed.views.reservations import acts as reservation_acts
 from testbed.views.reservations import pages as reservations
 from testbed.views.sharing import expiry, groups, quotas, record, shares, tokens
+from testbed.views.sources import hook
+from testbed.views.sources import pages as sources
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
@@ -112,6 +114,31 @@ urlpatterns = [
         protection.change,
         name="testbed-protection",
     ),
+    path("testbeds/<testbed:address>/source/", sources.index, name="testbed-source"),
+    path(
+        "testbeds/<testbed:address>/source/change/",
+        sources.change,
+        name="source-change",
+    ),
+    path(
+        "testbeds/<testbed:address>/source/secret/",
+        sources.secret,
+        name="source-secret",
+    ),
+    path(
+        "testbeds/<testbed:address>/source/fetch/", sources.fetch, name="source-fetch"
+    ),
+    path(
+        "testbeds/<testbed:address>/source/fetches/<int:pk>/",
+        sources.one,
+        name="fetch",
+    ),
+    path(
+        "testbeds/<testbed:address>/source/fetches/<int:pk>/settle/",
+        sources.settle,
+        name="fetch-settle",
+    ),
+    path("hooks/<str:token>/", hook.push, name="hook"),
     path("testbeds/<testbed:address>/edit/", editor.edit, name="testbed-edit"),
     path("testbeds/<testbed:address>/check/", editor.check, name="testbed-check"),
     path(
@@ -343,6 +370,8 @@ urlpatterns = [
     path("notifications/new/", inbox.new, name="notifications-new"),
     path("notifications/settings/", choices.index, name="notification-settings"),
     path("notifications/webhook/", choices.webhook, name="notification-webhook"),
+    path("notifications/deliveries/", deliveries.index, name="deliveries"),
+    path("notifications/deliveries/<int:pk>/", deliveries.again, name="delivery-again"),
     path("ssh-keys/remove/", keys.remove, name="ssh-key-remove"),
     path(
         "admin/login/",

@@ -2,7 +2,7 @@
 
     <directory>/files/       the user's files: kvm-compose.yaml, scripts, context
     <directory>/artefacts/   the files generated from them
-    <directory>/keys/        the key pair that logs in to the guests
+    <directory>/keys/        the key pair that logs in to the guests, and a deploy key
     <directory>/state.json   the state of the YAML
     <directory>/deployed.json  what may exist besides, until a change is applied
     <directory>/answers/     what programs printed in guests, a folder for each run

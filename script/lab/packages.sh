@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034  # for those who source this
 RUN_PACKAGES=(python3-venv python3-dev pkg-config gcc libvirt-dev
   libldap-dev libsasl2-dev libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils openvswitch-switch
-  dnsmasq-base iptables nftables openssh-server openssh-client openssl redis-server iproute2
+  dnsmasq-base git iptables nftables openssh-server openssh-client openssl redis-server iproute2
   ethtool util-linux procps iputils-ping zstd tcpdump)
 # shellcheck disable=SC2034
 IMAGE_PACKAGES=(syslinux syslinux-common mtools dosfstools e2fsprogs fdisk kmod cpio

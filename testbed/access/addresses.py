@@ -170,7 +170,8 @@ def _meant(found: list[Testbed], word: str, user: User) -> Testbed | None:
 
 
 def _with_accounts(testbeds: TestbedQuerySet) -> TestbedQuerySet:
-    return testbeds.select_related("owner", "charged_group", "expiry")
+    found = testbeds.select_related("owner", "charged_group", "expiry", "source")
+    return found.defer("source__manifest")
 
 
 def _escaped(text: str) -> str:

@@ -58,6 +58,7 @@ class Act(StrEnum):
     TAKE_PACKETS = "take captured packets"
     ARTEFACTS = "read artefacts"
     EDIT = "edit the YAML and files"
+    SET_SOURCE = "set the source of the files"
     DESCRIBE = "change description and tags"
     DELETE_DISKS = "delete disks and artefacts"
     SHARE = "share the testbed"
@@ -98,6 +99,7 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
     ),
     Role.EDITOR: (
         Act.EDIT,
+        Act.SET_SOURCE,
         Act.DESCRIBE,
         Act.DELETE_SNAPSHOT,
         Act.SCHEDULE_SNAPSHOTS,

@@ -24,7 +24,7 @@ from testbed.api.hosts import hosts
 from testbed.api.problems import CONTENT_TYPE, Refused, problem_answer
 from testbed.api.sharing import expiry, protection, shares
 from testbed.api.signing_in import SessionAuth, TokenAuth
-from testbed.api.testbeds import files, testbeds, trash
+from testbed.api.testbeds import files, source, testbeds, trash
 
 JSON = "application/json"
 MOST_SHOWN = 20
@@ -99,6 +99,7 @@ _MODULES = (
     me,
     testbeds,
     files,
+    source,
     trash,
     runs,
     answers,

@@ -36,6 +36,7 @@ from testbed.models.samples import Sample, SampleHour
 from testbed.models.snapshots.lab import LabSnapshot
 from testbed.models.snapshots.orders import SnapshotOrder
 from testbed.models.snapshots.schedules import SnapshotSchedule
+from testbed.models.sources.rows import Fetch, Source
 from testbed.models.ssh_keys import JumpReach, KeyProblem, UserKey
 from testbed.models.testbeds import GroupManager, ObservedGuest, Share, Testbed
 from testbed.models.trash import TrashItem
@@ -52,6 +53,7 @@ __all__ = [
     "Event",
     "Expiry",
     "Favourite",
+    "Fetch",
     "FormerName",
     "GroupAllowance",
     "GroupManager",
@@ -87,6 +89,7 @@ __all__ = [
     "Share",
     "SnapshotOrder",
     "SnapshotSchedule",
+    "Source",
     "Tag",
     "Task",
     "Testbed",

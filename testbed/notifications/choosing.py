@@ -4,10 +4,11 @@ from collections.abc import Collection
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 
 from testbed.access.record import write
 from testbed.celery import request_deliveries
-from testbed.models import Notification, NotificationChoice
+from testbed.models import Delivery, Notification, NotificationChoice
 from testbed.models.notifications.choices import CHOSEN_KINDS, Channel, Kind
 from testbed.models.record.entries import NOTIFICATIONS
 from testbed.notifications.webhooks import WebhookRefused, check_url, new_secret
@@ -71,3 +72,27 @@ def try_webhook(user: User) -> None:
         row.deliver_to([Channel.WEBHOOK])
         transaction.on_commit(request_deliveries)
     write(user, NOTIFICATIONS, "sent a test to the webhook")
+
+
+def send_again(user: User, number: int) -> None:
+    """Call the webhook once more with the same body, and the same `webhook-id`.
+
+    Attempts and pauses begin anew; the present address and secret are used. Raises:
+    Delivery.DoesNotExist, WebhookRefused (it is not over, or nothing is called now).
+    """
+    with transaction.atomic():
+        calls = Delivery.objects.select_for_update(of=("self",)).of(user)
+        row = calls.filter(channel=Channel.WEBHOOK).get(pk=number)
+        if row.status == Delivery.Status.WAITING:
+            raise WebhookRefused(
+                "This delivery is not over yet.", hint="Wait for its last attempt."
+            )
+        if not choice_of(user).has_webhook:
+            raise WebhookRefused(
+                "Nothing is sent to a webhook now.",
+                hint="Set one, or send a test, on the page Settings.",
+            )
+        row.status, row.tries, row.due_at = row.Status.WAITING, 0, timezone.now()
+        row.save(update_fields=["status", "tries", "due_at"])
+        transaction.on_commit(request_deliveries)
+    write(user, NOTIFICATIONS, f"sent delivery {number} to the webhook again")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from smtplib import SMTPRecipientsRefused, SMTPResponseException
+from typing import NamedTuple
 
 from celery import shared_task
 from django.conf import settings
@@ -20,7 +21,7 @@ from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
-from testbed.models import Delivery, NotificationChoice
+from testbed.models import Delivery, Notification, NotificationChoice
 from testbed.models.notifications.choices import Channel, Kind
 from testbed.models.notifications.notifications import MOST_SAID
 from testbed.notifications.webhooks import WebhookRefused, send
@@ -36,9 +37,18 @@ BEGINS_WITHIN_S = 120.0
 WAITS = tuple(timedelta(minutes=count) for count in (1, 5, 30, 120))
 MOST_FAILURES = 10
 UNEXPECTED = "An unexpected error happened; the server's log has it."
-Outcomes = dict[int, str]  # ids of deliveries, and why each failed; empty: it did not
 Clock = Callable[[], float]
 MayBegin = Callable[[], bool]
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended: in words, which may be none where it succeeded."""
+
+    is_delivered: bool
+    said: str = ""
+
+
+Outcomes = dict[int, Outcome]  # by the ids of deliveries
 
 
 @shared_task(name="testbed.tasks.notifications.deliver", ignore_result=True)
@@ -59,14 +69,14 @@ def deliver_once(now: datetime, *, clock: Clock = time.monotonic) -> int:
     found = _sent(mails, calls, lambda: clock() < until)
     for row in rows:
         if row.pk in lost:
-            _save(row, lost[row.pk], now, is_last=True)
+            _save(row, Outcome(False, lost[row.pk]), now, is_last=True)
         elif row.pk in found:
             _save(row, found[row.pk], now)
-            _count(row, found[row.pk])
+            _count(row)
     Delivery.objects.give_back(
         [row for row in rows if row.pk not in lost and row.pk not in found], now
     )
-    return sum(1 for problem in found.values() if not problem)
+    return sum(outcome.is_delivered for outcome in found.values())
 
 
 def _lost(row: Delivery) -> str:
@@ -93,40 +103,41 @@ def _sent(
         return {}
     with ThreadPoolExecutor(CALLED_AT_ONCE + 1) as pool:
         mailed = pool.submit(_mail, mails, may_begin)
-        problems = pool.map(lambda row: _call_one(row, may_begin), calls)
-        found = {row.pk: said for row, said in zip(calls, problems, strict=True)}
-        called = {pk: problem for pk, problem in found.items() if problem is not None}
+        ends = pool.map(lambda row: _call_one(row, may_begin), calls)
+        found = {row.pk: end for row, end in zip(calls, ends, strict=True)}
+        called = {pk: end for pk, end in found.items() if end is not None}
         return mailed.result() | called
 
 
 def _mail(rows: list[Delivery], may_begin: MayBegin) -> Outcomes:
     """Send mails over one connection; a server that is away fails all that are left."""
-    problems: Outcomes = {}
+    ends: Outcomes = {}
     if not rows:
-        return problems
+        return ends
     connection = get_connection()
     try:
         connection.open()
         for row in rows:
             if not may_begin():
                 break
-            problem = ""
+            end = Outcome(True)
             try:
                 _message(row, connection).send()
             except (SMTPRecipientsRefused, SMTPResponseException, ValueError) as exc:
-                problem = f"The mail server refused it: {exc}"
+                end = Outcome(False, f"The mail server refused it: {exc}")
             except OSError:
                 raise
             except Exception:  # the others are delivered all the same
                 logger.exception("the mail to %s", row.notification.user)
-                problem = UNEXPECTED
-            problems[row.pk] = problem
+                end = Outcome(False, UNEXPECTED)
+            ends[row.pk] = end
         connection.close()
     except OSError as exc:
-        left = [row.pk for row in rows if row.pk not in problems]
+        left = [row.pk for row in rows if row.pk not in ends]
         logger.warning("%d mails were not sent: %s", len(left), exc)
-        problems |= dict.fromkeys(left, f"The mail server is away: {exc}")
-    return problems
+        away = Outcome(False, f"The mail server is away: {exc}")
+        ends |= dict.fromkeys(left, away)
+    return ends
 
 
 def _message(row: Delivery, connection: BaseEmailBackend) -> EmailMessage:
@@ -145,12 +156,9 @@ def whole_address(path: str) -> str:
     return f"{origins[0] if origins else ''}{path}" if path else ""
 
 
-def _call_one(row: Delivery, may_begin: MayBegin) -> str | None:
-    """Call a webhook; return why it failed, or None when it was not begun."""
-    if not may_begin():
-        return None
-    told, choice = row.notification, row.notification.user.notification_choice
-    body = {
+def body_of(told: Notification) -> dict[str, object]:
+    """Return the body with which a webhook is called."""
+    return {
         "type": told.kind,
         "timestamp": told.at.isoformat(),
         "data": {
@@ -160,35 +168,36 @@ def _call_one(row: Delivery, may_begin: MayBegin) -> str | None:
             **told.data,
         },
     }
+
+
+def _call_one(row: Delivery, may_begin: MayBegin) -> Outcome | None:
+    """Call a webhook; return how it ended, or None when it was not begun."""
+    if not may_begin():
+        return None
+    told, choice = row.notification, row.notification.user.notification_choice
+    url, number, now = choice.webhook_url, f"msg_{row.pk}", int(time.time())
     try:
-        send(
-            choice.webhook_url,
-            choice.secret,
-            f"msg_{row.pk}",
-            int(time.time()),
-            body,
-        )
+        return Outcome(True, send(url, choice.secret, number, now, body_of(told)))
     except WebhookRefused as exc:
-        return exc.message
+        return Outcome(False, exc.message)
     except Exception:  # the others are delivered all the same
         logger.exception("the webhook of %s", told.user)
-        return UNEXPECTED
-    return ""
+        return Outcome(False, UNEXPECTED)
 
 
-def _save(row: Delivery, problem: str, now: datetime, *, is_last: bool = False) -> None:
+def _save(row: Delivery, end: Outcome, now: datetime, *, is_last: bool = False) -> None:
     is_last |= row.tries > len(WAITS) or row.notification.kind == Kind.TEST
-    if not problem:
+    if end.is_delivered:
         row.status = Delivery.Status.DELIVERED
     elif is_last:
         row.status = Delivery.Status.FAILED
     else:
         row.due_at = now + WAITS[row.tries - 1]
-    row.said, row.tried_at = problem[:MOST_SAID], now
+    row.said, row.tried_at = end.said[:MOST_SAID], now
     row.save(update_fields=["status", "due_at", "said", "tried_at"])
 
 
-def _count(row: Delivery, problem: str) -> None:
+def _count(row: Delivery) -> None:
     """Count what a webhook did not take; one that takes nothing is called no more."""
     if row.channel != Channel.WEBHOOK or row.notification.kind == Kind.TEST:
         return
@@ -197,6 +206,6 @@ def _count(row: Delivery, problem: str) -> None:
         mine.exclude(failures=0).update(failures=0)
     elif row.status == Delivery.Status.FAILED:
         mine.update(failures=F("failures") + 1)
-        said = f"{MOST_FAILURES} deliveries in a row failed; the last one: {problem}"
+        said = f"{MOST_FAILURES} deliveries in a row failed; the last one: {row.said}"
         many = mine.filter(failures__gte=MOST_FAILURES, stopped_because="")
         many.update(stopped_because=said[:MOST_SAID])

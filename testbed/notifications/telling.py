@@ -87,22 +87,34 @@ def tell_run_ended(run: Run) -> int:
     """Tell the user who asked for a run that it ended; return how many were told.
 
     Users are told of runs that took long or failed, unless they cancelled them. Runs of
-    the system are told to the testbed's owner, when they failed.
+    the system are told to the testbed's owner, when they failed. Each end is told to the
+    owner besides, who is told in no way unless it was chosen.
     """
     is_systems = run.asked_as == SYSTEM
     user = run.testbed.owner if is_systems else run.asked_by
+    told = _tell_of_run(run, run.testbed.owner, Kind.EVERY_RUN)
     if not _matters(run, user, is_systems=is_systems):
-        return 0
+        return told
     if role_of(user, run.testbed) is None:  # a share that was taken away meanwhile
-        return 0
+        return told
+    return told + _tell_of_run(run, user, Kind.RUN_ENDED)
+
+
+def _tell_of_run(run: Run, user: User, kind: Kind) -> int:
     testbed = run.testbed.seen_by(user)
     return tell(
         [user],
-        Kind.RUN_ENDED,
+        kind,
         TITLES[Run.Status(run.status)].format(run.name, testbed),
         text=run.message,
         path=reverse("run", args=[run.pk]),
-        data={**_named(testbed), "run": run.pk, "status": str(run.status)},
+        data={
+            **_named(testbed),
+            "run": run.pk,
+            "status": str(run.status),
+            "command": str(run.command),
+            "by": "" if run.asked_as == SYSTEM else str(run.asked_by),
+        },
     )
 
 

@@ -1,8 +1,7 @@
 """Calls users' webhooks: signed as Standard Webhooks says, and to public addresses only.
 
-The worker stands in the lab's networks, where users' addresses must not lead it: a name
-is resolved once, its address is judged, and that address is called. Networks that are
-allowed besides are the admin's, `TESTBED_WEBHOOK_NETWORKS`.
+`outside.py` judges the address of a name that was resolved once, and that is called.
+Networks that are allowed besides are the admin's, `TESTBED_WEBHOOK_NETWORKS`.
 """
 
 import asyncio
@@ -12,28 +11,17 @@ import hmac
 import json
 import secrets
 import socket
-from collections.abc import Iterable, Mapping
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-)
+from collections.abc import Mapping
 
 import httpx
 from django.conf import settings
 
 from orchestration.errors import TestbedError
 from testbed.models.notifications.choices import MOST_ADDRESS
+from testbed.outside import Address, AddressRefused, addresses_in, choose
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+NETWORKS_SETTING = "TESTBED_WEBHOOK_NETWORKS"
 TIME_LIMIT_S = 15.0
-# Only these are of the internet. Others stand for an IPv4 address, as those of RFC 4291,
-# 6052 and 8215 do, or are of a site.
-UNICAST = IPv6Network("2000::/3")
-DOCUMENTATION = IPv6Network("3fff::/20")
 PREFIX = "whsec_"
 SECRET_BYTES = 32
 MOST_PORT = 65_535
@@ -85,6 +73,8 @@ def send(
         return asyncio.run(
             asyncio.wait_for(_send(httpx.URL(url), secret, number, at, body), limit_s)
         )
+    except AddressRefused as exc:
+        raise WebhookRefused(exc.message, hint=exc.hint) from exc
     except TimeoutError:
         problem = f"It did not answer within {limit_s:.0f} s."
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as exc:
@@ -133,40 +123,4 @@ async def _resolve(url: httpx.URL) -> Address:
     port = url.port or (443 if url.scheme == "https" else 80)
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    addresses = [ip_address(str(row[4][0]).partition("%")[0]) for row in found]
-    return choose(addresses, settings.WEBHOOK_NETWORKS)
-
-
-def choose(addresses: Iterable[Address], allowed: Iterable[Network]) -> Address:
-    """Return the first address, when all may be called. Raises: WebhookRefused."""
-    found = [_meant(address) for address in addresses]
-    for address in found:
-        is_allowed = any(address in network for network in allowed)
-        if not is_allowed and not _is_public(address):
-            raise WebhookRefused(
-                "Its name leads to an address that is not public.",
-                hint="A lab admin can allow its network with TESTBED_WEBHOOK_NETWORKS.",
-            )
-    if not found:
-        raise WebhookRefused("Its name has no address.")
-    return found[0]
-
-
-def _meant(address: Address) -> Address:
-    """Return the IPv4 address that one of IPv6 stands for, or the address itself."""
-    if not isinstance(address, IPv6Address):
-        return address
-    if address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def _is_public(address: Address) -> bool:
-    if isinstance(address, IPv6Address) and (
-        address not in UNICAST
-        or address in DOCUMENTATION
-        or address.sixtofour is not None
-        or address.teredo is not None
-    ):
-        return False
-    return address.is_global and not address.is_multicast
+    return choose(addresses_in(found), settings.WEBHOOK_NETWORKS, NETWORKS_SETTING)

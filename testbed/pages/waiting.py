@@ -11,7 +11,7 @@ from datetime import datetime
 from django.conf import settings
 from django.utils import timezone
 
-from testbed.models import Batch, Cleanup, Instruction, NewHost, Run
+from testbed.models import Batch, Cleanup, Fetch, Instruction, NewHost, Run
 
 UNCLAIMED_S = 8
 
@@ -42,6 +42,12 @@ def unclaimed_check(new: NewHost) -> Unclaimed | None:
     """Return the check of a new host that no worker takes."""
     is_pending = new.status == NewHost.Status.PENDING
     return _unclaimed("check", new.asked_at if is_pending else None)
+
+
+def unclaimed_fetch(row: Fetch) -> Unclaimed | None:
+    """Return a fetch that no worker takes; one that waits for a run says so itself."""
+    is_pending = row.status == Fetch.Status.WAITING and not row.said
+    return _unclaimed("fetch", row.asked_at if is_pending else None)
 
 
 def unclaimed_look(asked_at: datetime | None) -> Unclaimed | None:

@@ -8,10 +8,10 @@ import logging
 import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -137,17 +137,52 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfileobj(reader, writer)
 
 
-def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:
-    """Add or replace files. Raises: UploadRefused, PathOutside, LimitReached."""
-    kept = list_files(testbed)
+def update_files(
+    testbed: Testbed,
+    files: Mapping[str, bytes],
+    *,
+    without: Collection[str] = (),
+    to_trash: Collection[str] = (),
+) -> None:
+    """Add or replace files, and remove those of `without`.
+
+    `to_trash` are those whose content here goes to the trash, if files are kept. Raises:
+    UploadRefused, PathOutside, LimitReached, StateError (one cannot be moved there).
+    """
+    here = list_files(testbed)
+    kept = {path: size for path, size in here.items() if path not in without}
     check_bounds({**dict.fromkeys(kept, b""), **files})
+    _require_no_file_above(kept.keys() | files.keys())
     found = sum(kept[path] for path in kept.keys() - files.keys()) + _bytes_of(files)
-    reserve(testbed, found, is_more=found > sum(kept.values()))
+    reserve(testbed, found, is_more=found > sum(here.values()))
     testbed.project.create()
     try:
+        for path in to_trash:
+            if item := keep_file(testbed, path, None):
+                _throw_file_away(testbed, path, item)
+        for path in without:
+            testbed.project.file(path).unlink(missing_ok=True)
+            _remove_empty_above(testbed, path)
         _write(testbed, files)
     finally:
         count_again(testbed)
+
+
+def _remove_empty_above(testbed: Testbed, path: str) -> None:
+    """Remove the folders of a removed file that are empty now."""
+    with suppress(OSError):  # it is not empty
+        for folder in PurePosixPath(path).parents[:-1]:
+            testbed.project.file(str(folder)).rmdir()
+
+
+def _require_no_file_above(paths: Collection[str]) -> None:
+    """Refuse a file at the place of a folder. Raises: PathOutside."""
+    above = {str(each) for path in paths for each in PurePosixPath(path).parents}
+    if clash := sorted(above & set(paths)):
+        raise PathOutside(
+            f"{clash[0]!r} is a file in one place and a folder in another.",
+            hint="Rename one of them.",
+        )
 
 
 def delete_file(

@@ -97,6 +97,7 @@ def show_testbed(
         "findings": findings,
         "error_count": errors_among(findings),
         "files": list_files(testbed),
+        "source": getattr(testbed, "source", None),
         "trashed": TrashItem.objects.filter(origin=testbed.pk).count(),
         "times": settings.EXPIRY,
         "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),

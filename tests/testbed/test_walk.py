@@ -21,6 +21,7 @@ from testbed.access.roles import Role
 from testbed.models import (
     Allowance,
     Cleanup,
+    Delivery,
     GroupAllowance,
     Host,
     LoginCount,
@@ -30,6 +31,7 @@ from testbed.models import (
     Run,
     SavedImage,
     SnapshotOrder,
+    Source,
     Testbed,
 )
 from testbed.models.notifications.choices import Kind
@@ -69,10 +71,12 @@ ANSWERS = {
     "on": "302 302 302 302",
     "no-way": "404 404 404 404",  # to nobody, as this lab is set up
     "never": "405 405 405 405",
+    "unsigned": "403 403 403 403",
     "own": "302 404 404 200 200",
     "own-goes": "302 404 404 404 302",
     "own-on": "302 404 404 302 302",
     "own-once": "302 404 404 422 302",  # the admin comes too late
+    "own-delivery": "302 404 404 404 422",  # there is no webhook now
     # A question, to the one who has something to lose.
     "users-on": "302 302 302 302 200",
     # Pages of Django's admin: for staff, for those with rights, for nobody.
@@ -112,6 +116,13 @@ testbeds/<testbed:address>/owner/                               impossible      
 testbeds/<testbed:address>/charge/                              impossible         422:transfer
 testbeds/<testbed:address>/expiry/                              302:see            422:extend
 testbeds/<testbed:address>/protection/                          302:see            409:protect
+testbeds/<testbed:address>/source/                              200:set_source     422:set_source
+testbeds/<testbed:address>/source/change/                       impossible         422:set_source
+testbeds/<testbed:address>/source/secret/                       impossible         200:set_source
+testbeds/<testbed:address>/source/fetch/                        impossible         302:edit
+testbeds/<testbed:address>/source/fetches/<int:pk>/             200:edit           impossible
+testbeds/<testbed:address>/source/fetches/<int:pk>/settle/      impossible         422:edit
+hooks/<str:token>/                                              never              unsigned
 testbeds/<testbed:address>/edit/                                200:edit           409:edit
 testbeds/<testbed:address>/edit/<path:path>                     200:edit           409:edit
 testbeds/<testbed:address>/check/                               impossible         200:edit
@@ -239,6 +250,8 @@ notifications/bell/                                             users           
 notifications/new/                                              users              impossible
 notifications/settings/                                         users              on
 notifications/webhook/                                          impossible         users-refused
+notifications/deliveries/                                       users              impossible
+notifications/deliveries/<int:pk>/                              impossible         own-delivery
 ssh-keys/remove/                                                impossible         users-nothing
 tokens/                                                         users              on
 tokens/revoke/                                                  impossible         users-nothing
@@ -268,7 +281,9 @@ PARTS = {
     "reservations/<int:pk>/": "reservations/{reservation}/",
     "groups/<int:pk>/": "groups/{group}/",
     "notifications/<int:pk>/": "notifications/{told}/",
+    "deliveries/<int:pk>/": "deliveries/{delivery}/",
     "trash/<int:pk>/": "trash/{trash}/",
+    "fetches/<int:pk>/": "fetches/{fetched}/",
     "<int:pk>/answers": "{execution}/answers",
     "<int:pk>/difference": "{execution}/difference",
     "<int:pk>/fetched/file/": "{fetch}/fetched/file/?guest=web&path=log",
@@ -410,8 +425,13 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
     things = [("main", "image", "old.qcow2")]
     run.testbed.project.file("old.sh").write_text("echo")
     deleted = delete_file(run.testbed, "old.sh", owner)
+    told = Notification.objects.create(user=owner, kind=Kind.TEST, title="told")
+    Source.objects.create(
+        testbed=run.testbed, url="https://git.example.org/lab", branch="main", hook="x"
+    )
     found = {
         "run": run,
+        "fetched": run.testbed.fetches.create(status="succeeded"),
         "execution": executed,
         "fetch": fetch,
         "testbed": run.testbed,
@@ -422,7 +442,10 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
         "allowance": Allowance.objects.create(user=owner),
         "groupallowance": GroupAllowance.objects.create(group=group),
         "trash": deleted,
-        "told": Notification.objects.create(user=owner, kind=Kind.TEST, title="told"),
+        "told": told,
+        "delivery": Delivery.objects.create(
+            notification=told, channel="webhook", status="failed"
+        ),
         "image": SavedImage.objects.create(
             owner=owner,
             name="base",

@@ -43,6 +43,7 @@ PARTS = frozenset(
         "runs",
         "sharing",
         "snapshots",
+        "source",
         "up",
     ]
 )

@@ -12,6 +12,7 @@ class Kind(models.TextChoices):
     """A thing that users are told of."""
 
     RUN_ENDED = "run_ended", "A run ended"
+    EVERY_RUN = "every_run", "Each run of your testbeds ended"
     END_NEAR = "end_near", "A testbed ends soon"
     HOST_AWAY = "host_away", "A host is away"
     RESERVATION = "reservation", "Reservation changes"
@@ -27,7 +28,13 @@ class Channel(models.TextChoices):
 
 
 # What users choose; a test is sent to the webhook that it is for.
-CHOSEN_KINDS = (Kind.RUN_ENDED, Kind.END_NEAR, Kind.HOST_AWAY, Kind.RESERVATION)
+CHOSEN_KINDS = (
+    Kind.RUN_ENDED,
+    Kind.EVERY_RUN,
+    Kind.END_NEAR,
+    Kind.HOST_AWAY,
+    Kind.RESERVATION,
+)
 USUAL: Mapping[str, tuple[str, ...]] = {
     Kind.RUN_ENDED: (Channel.BROWSER,),
     Kind.END_NEAR: (Channel.BROWSER, Channel.MAIL),

@@ -77,6 +77,10 @@ class Notification(models.Model):
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     """Selects and claims what is to be sent."""
 
+    def of(self, user: User) -> "DeliveryQuerySet":
+        """Return the mails and calls of a user, the newest first."""
+        return self.filter(notification__user=user).select_related("notification")
+
     def claim(self, now: datetime, *, most: int, lease: timedelta) -> "list[Delivery]":
         """Take deliveries that are due; a worker that dies leaves them due again.
 
@@ -129,6 +133,16 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel} of {self.notification}"
+
+    @property
+    def is_call(self) -> bool:
+        """Return whether a webhook is called."""
+        return self.channel == Channel.WEBHOOK
+
+    @property
+    def next_at(self) -> datetime | None:
+        """The time of the next attempt; None after the last one."""
+        return self.due_at if self.status == self.Status.WAITING else None
 
 
 class HostSilence(models.Model):

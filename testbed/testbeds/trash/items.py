@@ -43,8 +43,11 @@ def keep_testbed(testbed: Testbed, user: User) -> TrashItem | None:
     return _keep(testbed, user, files.values(), commands=commands, **words)
 
 
-def keep_file(testbed: Testbed, path: str, user: User) -> TrashItem | None:
-    """Make the row that keeps one file; None where files are not kept."""
+def keep_file(testbed: Testbed, path: str, user: User | None) -> TrashItem | None:
+    """Make the row that keeps one file; None where files are not kept.
+
+    Without a user it was a fetch that removed the file.
+    """
     if not settings.TRASH_DAYS:
         return None
     return _keep(testbed, user, [list_files(testbed)[path]], path=path)
@@ -80,7 +83,7 @@ def remove_old_items() -> int:
 
 def _keep(
     testbed: Testbed,
-    user: User,
+    user: User | None,
     sizes: Iterable[int],
     **values: object,
 ) -> TrashItem:

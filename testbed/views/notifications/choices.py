@@ -21,7 +21,7 @@ from testbed.notifications.choosing import (
 )
 
 UNPROCESSABLE = 422
-MOST_SHOWN = 20
+MOST_SHOWN = 5
 
 
 @not_stored
@@ -71,7 +71,6 @@ def _page(
         (kind, [(way, choice.chose(kind, way)) for way in Channel])
         for kind in CHOSEN_KINDS
     ]
-    mine = Delivery.objects.filter(notification__user=request.user)
     context = {
         "rows": rows,
         "channels": Channel,
@@ -80,7 +79,7 @@ def _page(
         "refused": refused,
         "typed": typed,
         "secret": secret,
-        "deliveries": mine.select_related("notification")[:MOST_SHOWN],
+        "deliveries": Delivery.objects.of(request.user)[:MOST_SHOWN],
     }
     status = UNPROCESSABLE if refused else 200
     return render(request, "notifications/settings.html", context, status=status)

@@ -3,9 +3,10 @@
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from testbed.models import Entry, Notification, NotificationChoice
+from testbed.models import Delivery, Entry, Notification, NotificationChoice
 from testbed.models.notifications.choices import Channel, Kind
 from testbed.notifications.choosing import choice_of
 
@@ -94,7 +95,7 @@ def test_browser_gets_what_its_user_chose_for_it(
     assert browser.get("/notifications/new/").json() == {"notifications": []}
     choice = choice_of(owner)
     assert choice.chose(Kind.RUN_ENDED, Channel.MAIL)
-    others = {key: [] for key in ("end_near", "host_away", "reservation")}
+    others = {key: [] for key in ("every_run", "end_near", "host_away", "reservation")}
     assert choice.channels == {"run_ended": ["mail"], **others}
     assert Entry.objects.latest("pk").act == "notifications"
 
@@ -131,3 +132,45 @@ def test_removed_webhook_leaves_no_secret(browser: Client, owner: User):
     assert (choice.webhook_url, choice.secret) == ("", "")
     response = browser.post("/notifications/webhook/", {"do": "test"})
     assert response.status_code == 422
+
+
+def test_deliveries_are_shown_with_their_answers_and_bodies(
+    browser: Client,
+    told: Notification,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+):
+    told.deliver_to([Channel.WEBHOOK] * 40)
+    Delivery.objects.update(
+        status="failed", tries=5, said="It answered 500.", tried_at=timezone.now()
+    )
+
+    with django_assert_max_num_queries(15):
+        page = browser.get("/notifications/deliveries/").text
+
+    assert page.count("failed: It answered 500.") == 40
+    assert "&quot;title&quot;: &quot;Up of &lt;lab&gt; failed&quot;" in page
+    assert page.count("Send again <span") == 40
+
+
+def test_delivery_that_is_not_over_shows_its_next_attempt_and_no_button(
+    browser: Client, told: Notification
+):
+    told.deliver_to([Channel.WEBHOOK, Channel.MAIL])
+    due = timezone.localtime(Delivery.objects.first().due_at)
+
+    page = browser.get("/notifications/deliveries/").text
+
+    assert f"{due:%H:%M:%S}" in page
+    assert "Send again <span" not in page
+
+
+def test_deliveries_of_another_user_are_not_there(
+    browser: Client, member: User, told: Notification
+):
+    told.deliver_to([Channel.WEBHOOK])
+    told.user = member
+    told.save()
+
+    page = browser.get("/notifications/deliveries/").text
+
+    assert "No mail was sent and no webhook called yet." in page

@@ -49,6 +49,8 @@ def test_long_run_is_told_to_the_user_who_asked_for_it(long_run: Run, owner: Use
         "key": "lab",
         "run": long_run.pk,
         "status": "succeeded",
+        "command": long_run.command,
+        "by": "olive",
     }
     assert not Delivery.objects.exists()
 
@@ -73,6 +75,23 @@ def test_short_run_is_told_only_when_it_failed(make_run: MakeRun, owner: User):
     run = make_run()
     finish_run(run.pk, Run.Status.FAILED)
     assert told(owner) == [f"{run.name} of lab failed"]
+
+
+def test_owner_who_chose_so_is_told_of_each_run_of_any_user(
+    make_run: MakeRun, owner: User, share: ShareWith, testbed: Testbed
+):
+    channels = {Kind.EVERY_RUN: [Channel.WEBHOOK]}
+    NotificationChoice.objects.create(user=owner, channels=channels, webhook_url=HOOK)
+    operator = share(testbed, "operator")
+    run = make_run()
+    Run.objects.filter(pk=run.pk).update(asked_by=operator)
+
+    finish_run(run.pk, Run.Status.SUCCEEDED)
+
+    (row,) = Notification.objects.all()
+    assert (row.user, row.kind) == (owner, Kind.EVERY_RUN)
+    assert (row.data["by"], row.data["testbed"]) == ("a-operator", "lab")
+    assert row.deliveries.get().channel == Channel.WEBHOOK
 
 
 def test_run_that_the_user_cancelled_is_not_told(long_run: Run, owner: User):

@@ -20,7 +20,12 @@ from django.utils import timezone
 
 from testbed.models import Delivery, NotificationChoice
 from testbed.models.notifications.choices import Channel, Kind
-from testbed.notifications.choosing import choice_of, set_webhook, try_webhook
+from testbed.notifications.choosing import (
+    choice_of,
+    send_again,
+    set_webhook,
+    try_webhook,
+)
 from testbed.notifications.delivery import (
     BEGINS_WITHIN_S,
     LEASE,
@@ -33,10 +38,10 @@ from testbed.notifications.webhooks import (
     PREFIX,
     WebhookRefused,
     check_url,
-    choose,
     new_secret,
     send,
 )
+from testbed.outside import AddressRefused, choose
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 STATUSES = Delivery.Status
@@ -265,8 +270,8 @@ def test_server_that_is_not_there_is_named(settings: object):
     ],
 )
 def test_addresses_of_the_lab_are_refused(address: str):
-    with pytest.raises(WebhookRefused):
-        choose([ip_address("93.184.216.34"), ip_address(address)], ())
+    with pytest.raises(AddressRefused, match="not public"):
+        choose([ip_address("93.184.216.34"), ip_address(address)], (), "SETTING")
 
 
 @pytest.mark.parametrize(
@@ -320,8 +325,10 @@ def test_endless_answer_is_not_read(head: bytes, said: str, settings: object):
 
 
 def test_allowed_network_is_called_also_as_mapped_address():
-    assert str(choose([ip_address("::ffff:10.0.0.1")], [IPv4Network("10.0.0.0/24")]))
-    assert str(choose([ip_address("2606:2800:220:1::1")], ()))
+    assert str(
+        choose([ip_address("::ffff:10.0.0.1")], [IPv4Network("10.0.0.0/24")], "")
+    )
+    assert str(choose([ip_address("2606:2800:220:1::1")], (), ""))
 
 
 @pytest.mark.parametrize(
@@ -347,3 +354,53 @@ def test_wrong_addresses_are_refused(text: str, owner: User):
     with pytest.raises(WebhookRefused):
         set_webhook(owner, text)
     assert not NotificationChoice.objects.exists()
+
+
+def test_answer_of_a_delivered_call_is_kept(hooked: User):
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+
+    deliver_once(timezone.now())
+
+    assert Delivery.objects.get().said == "It answered 204."
+
+
+def test_call_that_was_given_up_is_sent_again_with_its_number_and_all_attempts(
+    hooked: User, receiver: Receiver
+):
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+    Delivery.objects.update(status=STATUSES.FAILED, tries=5, said="It answered 500.")
+    number = Delivery.objects.get().pk
+    receiver.status = 503
+
+    send_again(hooked, number)
+    deliver_once(timezone.now())
+
+    row = Delivery.objects.get()
+    assert (row.pk, row.status, row.tries) == (number, STATUSES.WAITING, 1)
+    assert row.next_at == row.due_at > timezone.now()
+    ((headers, _),) = receiver.got
+    assert headers["webhook-id"] == f"msg_{number}"
+
+
+def test_call_that_is_not_over_is_not_sent_again(hooked: User):
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+
+    with pytest.raises(WebhookRefused, match="not over"):
+        send_again(hooked, Delivery.objects.get().pk)
+
+
+def test_nothing_is_sent_again_to_a_webhook_that_was_stopped(hooked: User):
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+    Delivery.objects.update(status=STATUSES.FAILED)
+    NotificationChoice.objects.update(stopped_because="10 deliveries failed")
+
+    with pytest.raises(WebhookRefused, match="Nothing is sent"):
+        send_again(hooked, Delivery.objects.get().pk)
+
+
+def test_call_of_another_user_is_not_sent_again(hooked: User, member: User):
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+    Delivery.objects.update(status=STATUSES.FAILED)
+
+    with pytest.raises(Delivery.DoesNotExist):
+        send_again(member, Delivery.objects.get().pk)

@@ -1,0 +1,1 @@
+"""Rows of the Git repositories from which testbeds' files come, and of each fetch."""

@@ -1,0 +1,1 @@
+"""The source of a testbed and its fetches, as pages show them."""

@@ -1,0 +1,84 @@
+"""Shows a testbed's source, its fetches, and the two sides of a conflict's files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestration.errors import TestbedError
+from orchestration.transport.ssh.first_contact import host_key_of
+from testbed.models import Fetch, Source, Testbed
+from testbed.pages.waiting import unclaimed_fetch
+from testbed.sources.places import place_of
+from testbed.testbeds.comparison import Stretch, compare
+from testbed.testbeds.editing import open_file
+
+MOST_FETCHES = 20
+MOST_COMPARED = 10  # files of one conflict; of others the names are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A file that changed on both sides; `stretches` is empty where one is no text.
+
+    `is_here`, `is_there`: it exists there. `is_edited`: the file here is another one by now.
+    """
+
+    path: str
+    is_here: bool
+    is_there: bool
+    is_edited: bool
+    stretches: Sequence[Stretch] = ()
+
+
+def source_of_page(testbed: Testbed) -> Source | None:
+    """Return the present source, without the list of its files (one query)."""
+    return Source.objects.filter(testbed=testbed).defer("manifest").first()
+
+
+def shown_source(testbed: Testbed, source: Source | None) -> dict[str, object]:
+    """Return what the page shows beside the source's form."""
+    rows = Fetch.objects.filter(testbed=testbed).defer("changes")
+    fetches = list(rows[:MOST_FETCHES])
+    newest = fetches[0] if fetches else None
+    seen = source.host_key or source.seen_key if source else ""
+    place = (
+        place_of(source.url, frozenset({"https", "ssh", "file"})) if source else None
+    )
+    return {
+        "source": source,
+        "is_ssh": bool(place and place.is_ssh),
+        "forge": place.host if place else "",
+        "seen": host_key_of(seen) if seen else None,
+        "fetches": fetches,
+        "newest": newest,
+        "is_busy": bool(newest and newest.is_active),
+        "waiting": unclaimed_fetch(newest) if newest else None,
+    }
+
+
+def conflicts_of(row: Fetch) -> list[Conflict]:
+    """Return the files in conflict, the first ones with both sides."""
+    found = row.changes.get("conflicts", [])
+    return [
+        _conflict(row.testbed, each, is_compared=number < MOST_COMPARED)
+        for number, each in enumerate(found)
+    ]
+
+
+def _conflict(testbed: Testbed, side: dict[str, str], *, is_compared: bool) -> Conflict:
+    path = side["path"]
+    try:
+        here = open_file(testbed, path)
+    except TestbedError:  # a folder by now
+        return Conflict(path, bool(side["here"]), bool(side["there"]), is_edited=True)
+    mine = here.text.text if here.text else None
+    theirs = side["text"] if side["there"] else ""
+    stretches: Sequence[Stretch] = ()
+    if is_compared and mine is not None and theirs is not None:
+        stretches = compare(mine, theirs)
+    return Conflict(
+        path,
+        is_here=bool(side["here"]),
+        is_there=bool(side["there"]),
+        is_edited=here.digest != side["here"],
+        stretches=stretches,
+    )

@@ -1,0 +1,1 @@
+"""Fetches testbeds' files from Git repositories, on request and after a push."""

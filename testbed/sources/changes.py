@@ -1,0 +1,185 @@
+"""Sets, removes and fetches the source of a testbed; called with an authorised user."""
+
+import secrets
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from orchestration.errors import HostKeyMismatch, StateError, TestbedBusy
+from orchestration.transport.ssh.first_contact import host_key_of
+from testbed.celery import request_fetch
+from testbed.models import Fetch, Source, Testbed
+from testbed.sources.keys import deploy_key_of, remove_deploy_key
+from testbed.sources.places import SourceRefused, branch_of, folder_of, place_of
+
+SECRET_BYTES = 32
+LOSE = "lose"  # what a form sends to lose files where there is no trash
+
+
+def source_of(testbed: Testbed) -> Source | None:
+    """Return a testbed's source, if it has one."""
+    return Source.objects.filter(testbed=testbed).first()
+
+
+def set_source(testbed: Testbed, url: str, branch: str, folder: str, by: str) -> str:
+    """Set or change where the files come from; return a new webhook's secret, or ''.
+
+    The files here stay until a fetch. With another repository, branch or folder nothing
+    counts as fetched any more; with another server its host key is confirmed anew.
+    Raises: SourceRefused.
+    """
+    place = place_of(url)
+    values = {
+        "url": place.url,
+        "branch": branch_of(branch),
+        "folder": folder_of(folder),
+        "public_key": deploy_key_of(testbed) if place.is_ssh else "",
+        "set_by": by,
+        "set_at": timezone.now(),
+    }
+    with transaction.atomic():
+        old = Source.objects.select_for_update().filter(testbed=testbed).first()
+        if old is None:
+            secret = new_secret()
+            hook = secrets.token_urlsafe(SECRET_BYTES)
+            Source.objects.create(testbed=testbed, hook=hook, secret=secret, **values)
+            return secret
+        if any(values[name] != getattr(old, name) for name in PLACE):
+            values |= {"manifest": {}, "commit": "", "author": "", "subject": ""}
+            values |= {"committed_at": None, "fetched_at": None}
+        before = place_of(old.url)
+        if (before.host, before.port) != (place.host, place.port):
+            values |= {"seen_key": "", "host_key": "", "confirmed_by": ""}
+        Source.objects.filter(pk=old.pk).update(**values)
+    return ""
+
+
+PLACE = ("url", "branch", "folder")
+
+
+def remove_source(testbed: Testbed) -> None:
+    """Forget the source, its deploy key and its webhook; the files stay."""
+    with transaction.atomic():
+        Source.objects.filter(testbed=testbed).delete()
+        waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING)
+        waiting.update(
+            status=Fetch.Status.FAILED,
+            said="The source was removed.",
+            ended_at=timezone.now(),
+        )
+    remove_deploy_key(testbed)
+
+
+def new_secret() -> str:
+    """Return a secret for a webhook, of characters that any forge takes."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def renew_secret(testbed: Testbed) -> str:
+    """Give the webhook another secret; return it. Raises: SourceRefused (no source)."""
+    secret = new_secret()
+    if not Source.objects.filter(testbed=testbed).update(secret=secret):
+        raise _no_source(testbed)
+    return secret
+
+
+def confirm_key(testbed: Testbed, fingerprint: str, by: str) -> None:
+    """Pin the host key that a user compared, and fetch.
+
+    Raises: SourceRefused, HostKeyMismatch (it is another one by now), TestbedBusy.
+    """
+    source = source_of(testbed)
+    if source is None:
+        raise _no_source(testbed)
+    seen = source.seen_key
+    if not seen or host_key_of(seen).fingerprint != fingerprint:
+        raise HostKeyMismatch(
+            "The forge has another host key than the one that was confirmed.",
+            hint="Look at the fingerprint again, and compare it with the forge's own.",
+        )
+    mine = Source.objects.filter(pk=source.pk, seen_key=seen)
+    mine.update(host_key=seen, confirmed_by=by)
+    ask_for_fetch(testbed, by)
+
+
+def forget_key(testbed: Testbed) -> None:
+    """Forget the confirmed host key: the next fetch shows the present one."""
+    mine = Source.objects.filter(testbed=testbed)
+    mine.update(host_key="", seen_key="", confirmed_by="")
+
+
+def ask_for_fetch(testbed: Testbed, by: str) -> Fetch:
+    """Ask for a fetch, for a user. Raises: SourceRefused, TestbedBusy (one waits)."""
+    with transaction.atomic():
+        _locked(testbed)
+        _require_none_active(testbed)
+        return _begun(testbed, by)
+
+
+def ask_after_push(source: Source) -> Fetch:
+    """Ask for a fetch after a push; return the one that waits already, if there is one."""
+    testbed = source.testbed
+    with transaction.atomic():
+        _locked(testbed)
+        Source.objects.filter(pk=source.pk).update(pushed_at=timezone.now())
+        waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING)
+        return waiting.first() or _begun(testbed, "")
+
+
+def decide(conflict: Fetch, decision: str, by: str, *, confirm: str = "") -> Fetch:
+    """Fetch again, and use one side of a conflict's files.
+
+    Raises: SourceRefused (there is none, or files would be lost unconfirmed), TestbedBusy.
+    """
+    testbed = conflict.testbed
+    if decision not in Fetch.Decision.values:
+        raise SourceRefused("There is no such decision.")
+    loses = decision == Fetch.Decision.TAKE and not settings.TRASH_DAYS
+    if loses and confirm != LOSE:
+        raise SourceRefused(
+            "This lab keeps no trash: the files here would be lost.",
+            hint="Confirm that on the page of the fetch.",
+        )
+    with transaction.atomic():
+        _locked(testbed)
+        _require_none_active(testbed)
+        newest = _fetches(testbed).first()
+        if conflict.status != Fetch.Status.CONFLICT or newest != conflict:
+            raise SourceRefused(
+                "This conflict was decided, or another fetch followed it.",
+                hint="Look at the newest fetch.",
+            )
+        return _begun(testbed, by, decision=decision, decides=conflict)
+
+
+def _locked(testbed: Testbed) -> None:
+    """Let one request at a time ask for a fetch. Raises: SourceRefused (no source)."""
+    rows = Source.objects.select_for_update().filter(testbed=testbed)
+    if not rows.exists():
+        raise _no_source(testbed)
+
+
+def _require_none_active(testbed: Testbed) -> None:
+    if active := _fetches(testbed).filter(status__in=Fetch.ACTIVE).first():
+        word = "waits" if active.status == Fetch.Status.WAITING else "is under way"
+        raise TestbedBusy(
+            f"A fetch of {testbed} for {active.who} {word}.", hint="Wait for its end."
+        )
+
+
+def _begun(testbed: Testbed, by: str, **values: object) -> Fetch:
+    row = Fetch.objects.create(testbed=testbed, asked_by=by, **values)
+    Fetch.objects.forget(testbed)
+    transaction.on_commit(partial(request_fetch, row.pk))
+    return row
+
+
+def _fetches(testbed: Testbed) -> QuerySet[Fetch]:
+    return Fetch.objects.filter(testbed=testbed)
+
+
+def _no_source(testbed: Testbed) -> StateError:
+    return StateError(f"Testbed {testbed} has no source.", hint="Set one first.")

@@ -1,0 +1,383 @@
+"""Runs git against users' repositories: bounded, without a right, in a clean environment.
+
+A worker alone calls this. Each fetch has a folder of its own, which goes with it. git
+gets one URL, one branch and one address that `outside` judged, and checks nothing out:
+the files are read from its objects by `tree`. The kernel bounds its memory, processor time
+and files.
+"""
+
+import os
+import pwd
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestration.errors import TestbedError
+from orchestration.terminal import plain
+from testbed.outside import Address
+from testbed.sources.places import Place, SourceRefused
+from testbed.sources.tree import files_of, members_of
+from testbed.testbeds.uploads import MAX_BYTES
+
+PATH = "/usr/bin:/bin"
+ACCOUNT = "nobody"
+MIB = 1024**2
+MEMORY_BYTES = 1024 * MIB
+MOST_DETAIL = 800
+MOST_AUTHOR, MOST_SUBJECT = 200, 300
+HEAD = "refs/heads/fetched"
+ALIAS = "testbed-source"
+# Nothing here is the machine's or the user's; the repository decides nothing.
+CONFIG = (
+    "core.hooksPath=/dev/null",
+    "core.symlinks=false",
+    "core.fsmonitor=false",
+    "core.bigFileThreshold=16m",
+    "core.packedGitWindowSize=1m",
+    "core.packedGitLimit=64m",
+    "credential.helper=",
+    "fetch.unpackLimit=1",
+    "fetch.recurseSubmodules=false",
+    "fetch.writeCommitGraph=false",
+    "gc.auto=0",
+    "http.followRedirects=false",
+    "http.proxy=",
+    "http.sslVerify=true",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=20",
+    "index.threads=1",
+    "log.showSignature=false",
+    "maintenance.auto=false",
+    "pack.threads=1",
+    "protocol.version=2",
+    "submodule.recurse=false",
+    "transfer.bundleURI=false",
+)
+SSH_OPTIONS = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "GlobalKnownHostsFile=/dev/null",
+    "UpdateHostKeys=no",
+    f"HostKeyAlias={ALIAS}",
+    "CheckHostIP=no",
+    "IdentitiesOnly=yes",
+    "IdentityAgent=none",
+    "PreferredAuthentications=publickey",
+    "ForwardAgent=no",
+    "ClearAllForwardings=yes",
+    "ConnectTimeout=10",
+    "ServerAliveInterval=10",
+    "ServerAliveCountMax=2",
+)
+
+
+class FetchFailed(TestbedError):
+    """git could not fetch; `detail` has its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The bounds of a fetch; tests allow `file`, and run git as themselves.
+
+    `account` is the one under which root runs git; empty: its own. `most_bytes` bounds
+    the pack that is received.
+    """
+
+    protocols: frozenset[str] = frozenset({"https", "ssh"})
+    account: str = ACCOUNT
+    ca_file: str = ""
+    limit_s: float = 120.0
+    most_bytes: int = 256 * MIB
+
+
+USUAL = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The private deploy key, and the forge's pinned host key, for ssh."""
+
+    private_key: bytes
+    host_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The newest commit of a branch, and its files' contents by their paths."""
+
+    commit: str
+    author: str
+    committed_at: datetime
+    subject: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Repository:
+    folder: Path
+    environment: Mapping[str, str]
+    rules: Rules
+
+
+def fetch_commit(
+    place: Place,
+    address: Address | None,
+    branch: str,
+    folder: str,
+    keys: Keys | None = None,
+    rules: Rules = USUAL,
+) -> Commit:
+    """Fetch the newest commit of a branch, and read its files in a folder.
+
+    Raises: FetchFailed, SourceRefused (what it holds cannot be taken).
+    """
+    with _workspace(place, address, keys, rules) as repository:
+        words = ("init", "--quiet", "--bare", "--template=", ".")
+        _git(repository, *words)
+        _git(
+            repository,
+            *_pinned(place, address),
+            "fetch",
+            "--quiet",
+            "--depth=1",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--",
+            place.url,
+            f"+refs/heads/{branch}:{HEAD}",
+            most_bytes=rules.most_bytes,
+        )
+        return _read(repository, folder)
+
+
+def _read(repository: _Repository, folder: str) -> Commit:
+    """Read the fetched commit. Raises: FetchFailed, SourceRefused."""
+    form = "--format=%H%x00%an%x00%cI%x00%s"
+    shown = _git(repository, "show", "--no-patch", form, HEAD).decode(errors="replace")
+    commit, author, committed_at, subject = shown.strip("\n").split("\0")
+    tree = f"{HEAD}:{folder}"
+    listing = _git(
+        repository, "ls-tree", "-r", "-l", "-z", "--full-tree", tree, most_bytes=8 * MIB
+    )
+    members = members_of(listing)
+    wanted = "".join(f"{member.object_id}\n" for member in members)
+    batch = _git(
+        repository,
+        "cat-file",
+        "--batch",
+        given=wanted.encode(),
+        most_bytes=MAX_BYTES + MIB,
+    )
+    return Commit(
+        commit,
+        plain(author)[:MOST_AUTHOR],
+        datetime.fromisoformat(committed_at),
+        plain(subject)[:MOST_SUBJECT],
+        files_of(members, batch),
+    )
+
+
+def _pinned(place: Place, address: Address | None) -> list[str]:
+    """Return the options by which git asks no resolver for an https address."""
+    if place.protocol != "https" or address is None:
+        return []
+    text = f"[{address}]" if address.version == 6 else str(address)
+    return ["-c", f"http.curloptResolve={place.host}:{place.port}:{text}"]
+
+
+@contextmanager
+def _workspace(
+    place: Place, address: Address | None, keys: Keys | None, rules: Rules
+) -> Iterator[_Repository]:
+    """Make a folder of git's own account, with the keys, for a while."""
+    folder = Path(tempfile.mkdtemp(prefix="testbed-git-"))
+    try:
+        environment = {
+            "PATH": PATH,
+            "HOME": str(folder),
+            "LC_ALL": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "/bin/false",
+            "SSH_ASKPASS": "/bin/false",
+            "GIT_ALLOW_PROTOCOL": ":".join(sorted(rules.protocols)),
+            "GIT_PROTOCOL_FROM_USER": "0",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "MALLOC_ARENA_MAX": "1",
+        }
+        if rules.ca_file:
+            environment["GIT_SSL_CAINFO"] = rules.ca_file
+        if keys is not None and address is not None:
+            environment |= _ssh(folder, address, place.port, keys)
+        (folder / "repository").mkdir(mode=0o700)
+        _give(folder, rules)
+        yield _Repository(folder / "repository", environment, rules)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ssh(folder: Path, address: Address, port: int, keys: Keys) -> dict[str, str]:
+    """Write what ssh needs; return the environment by which git calls it."""
+    identity, known = folder / "key", folder / "known_hosts"
+    identity.touch(mode=0o600)
+    identity.write_bytes(keys.private_key)
+    known.write_text(f"{ALIAS} {keys.host_key}\n")
+    kind = keys.host_key.split()[0]
+    kinds = "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind
+    options = (
+        *SSH_OPTIONS,
+        f"HostName={address}",
+        f"Port={port}",
+        f"HostKeyAlgorithms={kinds}",
+        f"UserKnownHostsFile={known}",
+        f"IdentityFile={identity}",
+    )
+    words = ["ssh", "-F", "none", "-a", "-x", "-T"]
+    words += [word for option in options for word in ("-o", option)]
+    return {"GIT_SSH_COMMAND": shlex.join(words), "GIT_SSH_VARIANT": "ssh"}
+
+
+def _git(
+    repository: _Repository,
+    *words: str,
+    given: bytes = b"",
+    most_bytes: int = 16 * MIB,
+) -> bytes:
+    """Run git to its end and return its output. Raises: FetchFailed."""
+    who = _account(repository.rules)
+    options = [word for option in CONFIG for word in ("-c", option)]
+    seconds = int(repository.rules.limit_s)
+    limits = (
+        f"--as={MEMORY_BYTES}",
+        f"--cpu={seconds}",
+        f"--fsize={most_bytes}",
+        "--core=0",
+    )
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(
+            ["prlimit", *limits, "git", *options, *words],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=said,
+            cwd=repository.folder,
+            env=dict(repository.environment),
+            start_new_session=True,
+            user=who.uid if who else None,
+            group=who.gid if who else None,
+            extra_groups=[] if who else None,
+        )
+        status = _ended(process, given, repository.rules.limit_s)
+        out.seek(0)
+        said.seek(0, os.SEEK_END)
+        said.seek(max(0, said.tell() - MOST_DETAIL))
+        if status != 0:
+            raise _failure(status, said.read().decode(errors="replace"), most_bytes)
+        return out.read()
+
+
+def _ended(process: "subprocess.Popen[bytes]", given: bytes, limit_s: float) -> int:
+    """Give git its input and wait; end it with all it started. Raises: FetchFailed."""
+    try:
+        process.communicate(given, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        raise FetchFailed(
+            f"The repository was not fetched within {limit_s:.0f} s.",
+            hint="Try again, or make it smaller.",
+        ) from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return process.returncode
+
+
+class _Account(NamedTuple):
+    uid: int
+    gid: int
+
+
+def _account(rules: Rules) -> _Account | None:
+    """Return the account of git, where this process may choose one."""
+    if os.geteuid() != 0 or not rules.account:
+        return None
+    entry = pwd.getpwnam(rules.account)
+    return _Account(entry.pw_uid, entry.pw_gid)
+
+
+def _give(folder: Path, rules: Rules) -> None:
+    """Give a folder and what is in it to git's account."""
+    if who := _account(rules):
+        for path in (folder, *folder.iterdir()):
+            os.chown(path, *who)
+
+
+# What git and ssh say, and what that means; the first that is found counts.
+_MEANINGS: Sequence[tuple[str, str, str]] = (
+    (
+        "couldn't find remote ref",
+        "The repository has no such branch.",
+        "Correct the branch.",
+    ),
+    (
+        "Host key verification failed",
+        "The forge answered with another host key than the confirmed one.",
+        "Ask its operator whether it has a new key; then confirm that on this page.",
+    ),
+    (
+        "Permission denied",
+        "The forge does not know the deploy key.",
+        "Add the public key of this page to the repository's deploy keys.",
+    ),
+    (
+        "could not read Username",
+        "The repository does not exist, or is not public.",
+        "Use its address for ssh, with a deploy key.",
+    ),
+    (
+        "invalid index-pack output",
+        "The newest commit of the repository is too large, or cannot be read.",
+        "A commit with all its files may have 256 MiB, packed.",
+    ),
+    (
+        "Not a valid object name",
+        "The repository has no such folder.",
+        "Correct the folder.",
+    ),
+    (
+        "not a tree object",
+        "The folder is a file in the repository.",
+        "Correct the folder.",
+    ),
+    (
+        "unable to update url base from redirection",
+        "The address leads to another one.",
+        "Use the address to which it leads.",
+    ),
+)
+
+
+def _failure(status: int, said: str, most_bytes: int) -> TestbedError:
+    detail = "\n".join(map(plain, said.strip().splitlines()))
+    for words, message, hint in _MEANINGS:
+        if words in said:
+            return FetchFailed(message, hint=hint, detail=detail)
+    if status == -signal.SIGXFSZ:
+        return SourceRefused(
+            f"The repository needs more than {most_bytes // MIB} MiB here.",
+            hint="Choose a folder of it that holds the testbed alone.",
+        )
+    last = detail.splitlines()[-1:] or [f"git ended with the status {status}"]
+    return FetchFailed(f"git failed: {last[0]}", detail=detail)

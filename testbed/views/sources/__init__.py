@@ -1,0 +1,1 @@
+"""The page of a testbed's source, its fetches, and the address that forges call."""
