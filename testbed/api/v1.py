@@ -24,7 +24,7 @@ from testbed.api.hosts import hosts
 from testbed.api.problems import CONTENT_TYPE, Refused, problem_answer
 from testbed.api.sharing import expiry, protection, shares
 from testbed.api.signing_in import SessionAuth, TokenAuth
-from testbed.api.testbeds import files, testbeds, trash
+from testbed.api.testbeds import archives, copies, files, testbeds, trash
 
 JSON = "application/json"
 MOST_SHOWN = 20
@@ -98,6 +98,8 @@ api.add_decorator(not_stored, "view")
 _MODULES = (
     me,
     testbeds,
+    archives,
+    copies,
     files,
     trash,
     runs,

@@ -1,22 +1,28 @@
-"""Opens, saves, begins and renames one text file of a testbed, as the editor does.
+"""Opens, saves, begins and renames files of a testbed, as the editor does.
 
-Called by the views with an authorised user. A save names the digest of the loaded text,
+Called by the views and the API with an authorised user. A save names the digest of the loaded text,
 so that no other user's work is overwritten unseen. `texts` keeps the conventions of the
 bytes (line ends, byte order mark); `files` writes them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+
+from django.contrib.auth.models import User
 
 from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.project.folder import YAML_NAME
 from orchestration.project.groups import GroupRecord
+from testbed.access.permissions import Act, record_act
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import Text, put_back, read_text
 from testbed.testbeds.uploads import safe_path
+
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,20 @@ def save_bytes(testbed: Testbed, path: str, content: bytes, *, seen: str | None)
             raise EditConflict(now)
         update_files(testbed, {path: content})
     return sha256(content).hexdigest()
+
+
+def add_files(testbed: Testbed, files: Mapping[str, bytes], user: User) -> None:
+    """Add files, or replace those of the same paths, and record it.
+
+    Raises: PathOutside, UploadRefused, LimitReached.
+    """
+    with files_locked(testbed):
+        update_files(testbed, files)
+    if not files:
+        return
+    named = ", ".join(sorted(files)[:NAMED])
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    record_act(user, Act.EDIT, testbed, f"uploaded {named}{more}")
 
 
 def put_yaml_back(testbed: Testbed, found: GroupRecord) -> str:

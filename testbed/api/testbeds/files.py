@@ -17,19 +17,19 @@ from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
+from testbed.api.content import BINARY, body_of, content_of
 from testbed.api.places import testbed_of
 from testbed.api.problems import PRECONDITION_REQUIRED, Refused
 from testbed.api.testbeds.testbeds import Deleted
+from testbed.api.wishes import Wish, Words
 from testbed.models import Testbed
 from testbed.pages.streaming import PIECE_BYTES, note, require_one_more, while_made
-from testbed.testbeds.editing import save_bytes
+from testbed.testbeds.editing import rename_file, save_bytes
 from testbed.testbeds.files import delete_file
 from testbed.testbeds.stored_files import list_files
-from testbed.testbeds.uploads import MAX_BYTES
 
 router = Router(tags=["files"])
-BINARY = "application/octet-stream"
-CONTENT = {BINARY: {"schema": {"type": "string", "format": "binary"}}}
+CONTENT = content_of(BINARY)
 PUT_ABOUT = {
     "requestBody": {"required": True, "content": CONTENT},
     "parameters": [
@@ -64,6 +64,18 @@ class Saved(FileShape):
     """A file that was saved; `etag` is its tag."""
 
     etag: str
+
+
+class PathWish(Wish):
+    """Another path for a file."""
+
+    path: Words
+
+
+class Renamed(BaseModel):
+    """The path that a file has now."""
+
+    path: str
 
 
 class _FileAnswer(StreamingHttpResponse):
@@ -131,13 +143,7 @@ def save_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     """
     testbed = testbed_of(request, account, name, Act.EDIT)
     seen = _seen(request)
-    content = request.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise Refused(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"This is more than {MAX_BYTES // 1024**2} MiB.",
-            hint="Send less.",
-        )
+    content = body_of(request)
     digest = save_bytes(testbed, path, content, seen=seen)
     record_act(request.user, Act.EDIT, testbed, f"uploaded {path}")
     tag = f'"{digest}"'
@@ -146,6 +152,21 @@ def save_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     answer = JsonResponse(shape, status=status)
     answer.headers["ETag"] = tag
     return answer
+
+
+@router.patch(
+    "/testbeds/{account}/{name}/files/{path:path}",
+    response=Renamed,
+    operation_id="rename_file",
+)
+def give_path(
+    request: Request, account: str, name: str, path: str, wish: PathWish
+) -> dict[str, object]:
+    """Give a file another path, where there is nothing yet."""
+    testbed = testbed_of(request, account, name, Act.EDIT)
+    renamed = rename_file(testbed, path, wish.path.strip())
+    record_act(request.user, Act.EDIT, testbed, f"renamed {path} to {renamed}")
+    return {"path": renamed}
 
 
 @router.delete(

@@ -36,9 +36,9 @@ def answer_of_last_block() -> str:
 def test_examples_run_as_they_are_written(
     live_server: LiveServer, owner: User, testbed: Testbed, tmp_path: Path
 ):
-    _, token = make_token(owner, "docs", ["run", "edit"], 7)
-    well, stale = commands()
-    script = f"set -euo pipefail\n{well}\nset +e\n{stale}"
+    _, token = make_token(owner, "docs", ["run", "edit", "manage"], 7)
+    *well, stale = commands()
+    script = "\n".join(("set -euo pipefail", *well, "set +e", stale))
     env = os.environ | {
         "TESTBED": live_server.url,
         "ACCOUNT": owner.username,
@@ -57,6 +57,9 @@ def test_examples_run_as_they_are_written(
 
     assert answer_of_last_block() in done.stdout, (done.stdout[-3000:], done.stderr)
     ring = Testbed.objects.get(name="ring")
-    assert (ring.description, Testbed.objects.count()) == ("a ring", 2)
+    names = Testbed.objects.order_by("name").values_list("name", flat=True)
+    assert list(names) == ["lab", "packed", "ring", "ring-copy"]
+    assert ring.description == "a ring"
+    assert ring.project.file("bin/hi.sh").is_file()
     assert "# changed" in ring.project.yaml.read_text()
     assert Run.objects.get(testbed=ring).cancel_requested_by == owner
