@@ -19,12 +19,31 @@ from orchestration.errors import TestbedError
 from testbed.access.addresses import encoded
 from testbed.access.visibility import Moved, not_stored
 from testbed.api import me, runs
-from testbed.api.guests import answers, guests, snapshots
+from testbed.api.accounts import ssh_keys
+from testbed.api.guests import (
+    answers,
+    captures,
+    fetched,
+    guests,
+    loads,
+    schedules,
+    snapshots,
+    ssh,
+)
 from testbed.api.hosts import hosts
 from testbed.api.problems import CONTENT_TYPE, Refused, problem_answer
 from testbed.api.sharing import expiry, protection, shares
 from testbed.api.signing_in import SessionAuth, TokenAuth
-from testbed.api.testbeds import archives, copies, files, testbeds, trash
+from testbed.api.testbeds import (
+    archives,
+    artefacts,
+    commands,
+    copies,
+    files,
+    images,
+    testbeds,
+    trash,
+)
 
 JSON = "application/json"
 MOST_SHOWN = 20
@@ -104,12 +123,21 @@ _MODULES = (
     trash,
     runs,
     answers,
+    captures,
+    fetched,
+    artefacts,
+    commands,
     guests,
+    ssh,
+    loads,
     snapshots,
+    schedules,
+    images,
     expiry,
     protection,
     shares,
     hosts,
+    ssh_keys,
 )
 for _module in _MODULES:
     api.add_router("", _module.router)

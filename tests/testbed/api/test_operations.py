@@ -9,22 +9,37 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from testbed.access.permissions import Act, Permissions, is_in_scope
+from testbed.access.permissions import Act, OwnAct, Permissions, is_in_scope
 from testbed.access.roles import Role
 from testbed.access.scopes import Scope
 from testbed.api.v1 import api
 from testbed.models import Run, Testbed
 from testbed.testbeds.files import create_testbed, delete_file
-from tests.testbed.api.conftest import Ask, asker
+from tests.testbed.api.conftest import ALL, Ask, asker
 from tests.testbed.conftest import YAML, MakeRun, ShareWith
 
 PERSONAS = ("anonymous", "stranger", "viewer", "operator", "editor", "owner", "admin")
 ROLES = {role.value: role for role in Role} | {"admin": Role.ADMIN}
 LAB = "/testbeds/olive/lab"
+COMMAND = {"form": "command", "selection": "web", "words": ["true"]}
 NEW = {"name": "fresh", "example": "quickstart"}
+LISTS = (
+    "/testbeds",
+    "/activity",
+    "/hosts",
+    "/images",
+    "/ssh-keys",
+    f"{LAB}/runs",
+    f"{LAB}/guests",
+    f"{LAB}/commands",
+    f"{LAB}/schedules",
+    f"{LAB}/artefacts",
+    f"{LAB}/ssh",
+    f"{LAB}/captures",
+)
 # Of each operation: the request, the act, and what those get who may do it. `own` acts
 # are on no testbed, `item` acts on a thing of the owner's.
-TABLE: dict[str, tuple[str, str, object, str, Act, int]] = {
+TABLE: dict[str, tuple[str, str, object, str, Act | OwnAct, int]] = {
     "read_me": ("GET", "/me", None, "own", Act.SEE, 200),
     "list_testbeds": ("GET", "/testbeds", None, "own", Act.SEE, 200),
     "create_testbed": ("POST", "/testbeds", NEW, "own", Act.EDIT, 201),
@@ -153,6 +168,130 @@ TABLE: dict[str, tuple[str, str, object, str, Act, int]] = {
     "delete_share": ("DELETE", f"{LAB}/shares/0", None, "testbed", Act.SHARE, 404),
     "list_hosts": ("GET", "/hosts", None, "own", Act.SEE, 200),
     "read_host": ("GET", "/hosts/main", None, "own", Act.SEE, 200),
+    "list_ssh_keys": ("GET", "/ssh-keys", None, "own", Act.SEE, 200),
+    "add_ssh_key": ("POST", "/ssh-keys", {"key": "x"}, "own", OwnAct.SSH_KEYS, 422),
+    "remove_ssh_key": ("DELETE", "/ssh-keys/0", None, "own", OwnAct.SSH_KEYS, 404),
+    "read_ssh": ("GET", f"{LAB}/ssh", None, "testbed", Act.SSH, 200),
+    "list_artefacts": ("GET", f"{LAB}/artefacts", None, "testbed", Act.ARTEFACTS, 200),
+    "read_artefact": (
+        "GET",
+        f"{LAB}/artefacts/plan-up.txt",
+        None,
+        "testbed",
+        Act.ARTEFACTS,
+        200,
+    ),
+    "read_artefacts": (
+        "GET",
+        f"{LAB}/artefacts.zip",
+        None,
+        "testbed",
+        Act.ARTEFACTS,
+        200,
+    ),
+    "list_fetched": (
+        "GET",
+        "/runs/{run}/fetched",
+        None,
+        "testbed",
+        Act.TAKE_FETCHED,
+        404,
+    ),
+    "read_fetched_file": (
+        "GET",
+        "/runs/{run}/fetched/file?guest=web&path=a",
+        None,
+        "testbed",
+        Act.TAKE_FETCHED,
+        404,
+    ),
+    "read_fetched_files": (
+        "GET",
+        "/runs/{run}/fetched/archive",
+        None,
+        "testbed",
+        Act.TAKE_FETCHED,
+        404,
+    ),
+    "delete_fetched_files": (
+        "DELETE",
+        "/runs/{run}/fetched",
+        None,
+        "testbed",
+        Act.TAKE_FETCHED,
+        404,
+    ),
+    "list_capture_places": (
+        "GET",
+        f"{LAB}/captures",
+        None,
+        "testbed",
+        Act.EXECUTE,
+        200,
+    ),
+    "read_packets": (
+        "GET",
+        "/runs/{run}/capture.pcap",
+        None,
+        "testbed",
+        Act.TAKE_PACKETS,
+        404,
+    ),
+    "list_images": ("GET", "/images", None, "own", Act.SEE, 200),
+    "save_image": (
+        "POST",
+        f"{LAB}/images",
+        {"guest": "web", "name": "x"},
+        "testbed",
+        Act.SAVE_IMAGE,
+        409,
+    ),
+    "delete_image": ("DELETE", "/images/0", None, "own", OwnAct.IMAGES, 404),
+    "share_image": (
+        "PUT",
+        "/images/0/shared",
+        {"shared": True},
+        "lab",
+        Act.ADMINISTER,
+        404,
+    ),
+    "list_commands": ("GET", f"{LAB}/commands", None, "testbed", Act.EXECUTE, 200),
+    "save_command": (
+        "POST",
+        f"{LAB}/commands",
+        {"name": "x", "execution": COMMAND},
+        "testbed",
+        Act.SAVE_COMMAND,
+        201,
+    ),
+    "run_command": ("POST", f"{LAB}/commands/0/run", {}, "testbed", Act.EXECUTE, 404),
+    "delete_command": (
+        "DELETE",
+        f"{LAB}/commands/0",
+        None,
+        "testbed",
+        Act.SAVE_COMMAND,
+        404,
+    ),
+    "list_schedules": ("GET", f"{LAB}/schedules", None, "testbed", Act.SEE, 200),
+    "set_schedule": (
+        "PUT",
+        f"{LAB}/schedules/nightly",
+        {},
+        "testbed",
+        Act.SCHEDULE_SNAPSHOTS,
+        200,
+    ),
+    "remove_schedule": (
+        "DELETE",
+        f"{LAB}/schedules/nightly",
+        None,
+        "testbed",
+        Act.SCHEDULE_SNAPSHOTS,
+        204,
+    ),
+    "read_guest_load": ("GET", f"{LAB}/guests/web/load", None, "testbed", Act.SEE, 200),
+    "read_host_load": ("GET", "/hosts/main/load", None, "own", Act.SEE, 200),
     "read_log": ("GET", "/runs/{run}/log", None, "testbed", Act.SEE, 200),
 }
 
@@ -164,7 +303,9 @@ def operations() -> Iterator[str]:
             yield operation["operationId"]
 
 
-def expected(persona: str, scope: Scope, of: str, act: Act, status: int) -> int:
+def expected(
+    persona: str, scope: Scope, of: str, act: Act | OwnAct, status: int
+) -> int:
     """Return the status that a persona with a scope gets."""
     if persona == "anonymous":
         return 401
@@ -174,6 +315,8 @@ def expected(persona: str, scope: Scope, of: str, act: Act, status: int) -> int:
     )
     if of == "own":
         return status if in_scope else 403
+    if of == "lab":
+        return status if persona == "admin" and in_scope else 403
     if of == "item":
         is_seen = persona in ("owner", "admin")
         return (status if in_scope else 403) if is_seen else 404
@@ -268,12 +411,12 @@ def test_scope_of_the_whole_act_is_asked_not_only_that_of_the_operation(
 
 
 def test_lists_ask_the_database_a_bounded_number_of_times(
-    owner: User, testbed: Testbed, django_assert_max_num_queries: object
+    owner: User, generated: Testbed, django_assert_max_num_queries: object
 ):
-    ask = asker(owner)
+    ask = asker(owner, *ALL)
     for name in "abcdefghijklmnop":
         made = create_testbed(owner, name, {"kvm-compose.yaml": YAML.encode()})
         Run.objects.create(testbed=made, command="up", plan={}, asked_by=owner)
-    for path in ("/testbeds", "/activity", f"{LAB}/runs", f"{LAB}/guests", "/hosts"):
+    for path in LISTS:
         with django_assert_max_num_queries(15):
             assert ask("GET", path).status_code == 200
