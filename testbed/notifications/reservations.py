@@ -4,9 +4,11 @@ The holders of a group's reservation are its members and managers. Called by vie
 transaction of the act.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +19,17 @@ from testbed.notifications.telling import listed, tell
 from testbed.reservations.wishes import in_full
 
 MOST_IN_AN_HOUR = 20
+
+
+def done_and_told(act: Callable[[], Reservation], verb: str, by: User) -> Reservation:
+    """Let a user make, change or cancel a reservation, and tell its holders, or neither.
+
+    Raises: as the act.
+    """
+    with transaction.atomic():
+        row = act()
+        tell_of_act(row, verb, by)
+    return row
 
 
 def tell_of_act(row: Reservation, verb: str, by: User) -> int:
