@@ -19,7 +19,7 @@ from orchestration.errors import TestbedError
 from testbed.access.addresses import encoded
 from testbed.access.visibility import Moved, not_stored
 from testbed.api import me, runs
-from testbed.api.accounts import ssh_keys
+from testbed.api.accounts import notifications, ssh_keys
 from testbed.api.guests import (
     answers,
     captures,
@@ -30,9 +30,9 @@ from testbed.api.guests import (
     snapshots,
     ssh,
 )
-from testbed.api.hosts import hosts
+from testbed.api.hosts import hosts, quotas, record, reservations
 from testbed.api.problems import CONTENT_TYPE, Refused, problem_answer
-from testbed.api.sharing import expiry, protection, shares
+from testbed.api.sharing import expiry, groups, owners, protection, shares
 from testbed.api.signing_in import SessionAuth, TokenAuth
 from testbed.api.testbeds import (
     archives,
@@ -136,8 +136,14 @@ _MODULES = (
     expiry,
     protection,
     shares,
+    owners,
+    groups,
     hosts,
+    reservations,
+    quotas,
+    record,
     ssh_keys,
+    notifications,
 )
 for _module in _MODULES:
     api.add_router("", _module.router)
