@@ -43,6 +43,7 @@ from testbed.api.testbeds import (
     images,
     testbeds,
     trash,
+    uploads,
 )
 
 JSON = "application/json"
@@ -114,12 +115,14 @@ api = Api(
 )
 # Answers hold what users keep secret.
 api.add_decorator(not_stored, "view")
+api.add_decorator(uploads.speak_tus, "view")
 _MODULES = (
     me,
     testbeds,
     archives,
     copies,
     files,
+    uploads,
     trash,
     runs,
     answers,

@@ -4,7 +4,6 @@ The tag of a file is the SHA-256 of its content, as in the editor.
 """
 
 from collections.abc import Iterator
-from hashlib import sha256
 from http import HTTPStatus
 from typing import BinaryIO
 
@@ -24,7 +23,7 @@ from testbed.api.testbeds.testbeds import Deleted
 from testbed.api.wishes import Wish, Words
 from testbed.models import Testbed
 from testbed.pages.streaming import PIECE_BYTES, note, require_one_more, while_made
-from testbed.testbeds.editing import rename_file, save_bytes
+from testbed.testbeds.editing import digest_in, rename_file, save_bytes
 from testbed.testbeds.files import delete_file
 from testbed.testbeds.stored_files import list_files
 
@@ -116,7 +115,7 @@ def read_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     testbed = testbed_of(request, account, name, Act.SEE)
     require_one_more(request.user)
     file = _opened(testbed, path)
-    tag = f'"{_digest_of(file)}"'
+    tag = f'"{digest_in(file)}"'
     answer: HttpResponseBase
     if tag in _tags(request, "If-None-Match"):
         file.close()
@@ -196,13 +195,6 @@ def _opened(testbed: Testbed, path: str) -> BinaryIO:
         return open_real(found)
     except FileNotFoundError as exc:  # deleted just now
         raise Http404(f"There is no file {path}.") from exc
-
-
-def _digest_of(file: BinaryIO) -> str:
-    found = sha256()
-    for piece in iter(lambda: file.read(PIECE_BYTES), b""):
-        found.update(piece)
-    return found.hexdigest()
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
