@@ -140,7 +140,7 @@ def _require_one_more(user: User) -> None:
     if Upload.objects.filter(user=user).count() >= MOST_OPEN:
         raise LimitReached(
             f"You have {MOST_OPEN} open uploads.",
-            hint="Go on with one, or end it with DELETE.",
+            hint="Send the rest of one, or end it with DELETE.",
         )
 
 
