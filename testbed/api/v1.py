@@ -30,7 +30,17 @@ from testbed.api.guests import (
     snapshots,
     ssh,
 )
-from testbed.api.hosts import hosts, quotas, record, reservations
+from testbed.api.hosts import (
+    changing,
+    cleanups,
+    hosts,
+    new_hosts,
+    quotas,
+    record,
+    reservations,
+)
+from testbed.api.hosts import snapshots as lab_snapshots
+from testbed.api.hosts.forms import WrongValues
 from testbed.api.problems import CONTENT_TYPE, Refused, problem_answer
 from testbed.api.sharing import expiry, groups, owners, protection, shares
 from testbed.api.signing_in import SessionAuth, TokenAuth
@@ -107,7 +117,7 @@ class Api(NinjaAPI):
 api = Api(
     title="Testbed",
     version="1",
-    description="Most of what the pages do, for programs: docs/api.md names the rest.",
+    description="What the pages do, for programs: docs/api.md says how.",
     urls_namespace="api",
     docs_url=None,
     parser=JsonParser(),
@@ -142,6 +152,10 @@ _MODULES = (
     owners,
     groups,
     hosts,
+    changing,
+    new_hosts,
+    cleanups,
+    lab_snapshots,
     reservations,
     quotas,
     record,
@@ -156,6 +170,12 @@ for _module in _MODULES:
 def refuse(request: HttpRequest, problem: TestbedError) -> HttpResponse:
     """Answer a refusal of a service."""
     return problem_answer(problem)
+
+
+@api.exception_handler(WrongValues)
+def refuse_form(request: HttpRequest, problem: WrongValues) -> HttpResponse:
+    """Answer values that a page's form refuses, each with its place."""
+    return problem_answer(problem, errors=problem.errors)
 
 
 @api.exception_handler(Http404)

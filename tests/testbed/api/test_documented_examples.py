@@ -12,6 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from testbed.access.tokens import make_token
 from testbed.models import Run, Testbed
+from tests.testbed.conftest import Doors
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"
 BLOCKS = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -34,7 +35,12 @@ def answer_of_last_block() -> str:
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 @pytest.mark.django_db(transaction=True)
 def test_examples_run_as_they_are_written(
-    live_server: LiveServer, owner: User, testbed: Testbed, tmp_path: Path
+    live_server: LiveServer,
+    owner: User,
+    admin: User,
+    testbed: Testbed,
+    doors: Doors,
+    tmp_path: Path,
 ):
     _, token = make_token(owner, "docs", ["run", "edit", "manage"], 7)
     *well, stale = commands()
@@ -43,6 +49,7 @@ def test_examples_run_as_they_are_written(
         "TESTBED": live_server.url,
         "ACCOUNT": owner.username,
         "TOKEN": token,
+        "ADMIN_TOKEN": make_token(admin, "docs", ["admin"], 7)[1],
     }
 
     done = subprocess.run(
