@@ -35,7 +35,14 @@ ANONYMOUS_BYTES = MIB
 SIGNED_IN_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 # Above the limit of an upload's files, so that the form can report it.
 UPLOAD_BYTES = MAX_BYTES + 6 * MIB
-UPLOADS = {"testbed-new", "testbed-upload", "file"}
+UPLOADS = {
+    "testbed-new",
+    "testbed-upload",
+    "file",
+    "archive",
+    "new-archive",
+    "upload",
+}
 # The same address with the testbed's name or key alone, as programs write it.
 UPLOAD_BY_WORD = ("testbed-word-part", "files/")
 # A body may take a minute, and longer at this rate. Twisted ends silent connections.

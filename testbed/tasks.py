@@ -36,6 +36,7 @@ from testbed.snapshots.orders import forget_old_orders, start_orders
 from testbed.snapshots.schedules import order_deletions, take_snapshots
 from testbed.sources.fetching import fetch, send_fetches_again
 from testbed.ssh.pushes import push_keys
+from testbed.testbeds.resumable.sweeping import forget_old_uploads
 from testbed.testbeds.trash.folders import empty_trash
 from testbed.testbeds.trash.items import remove_old_items
 
@@ -86,6 +87,7 @@ def keep_house_once() -> dict[str, int]:
         "old notifications removed": forget_old_notifications,
         "expired API tokens removed": forget_old_tokens,
         "old answers of the API removed": forget_old_requests,
+        "unfinished uploads removed": forget_old_uploads,
         "old invitations removed": forget_old_invitations,
         "sessions that ended removed": forget_old_sessions,
         "scheduled snapshots above their number": order_deletions,

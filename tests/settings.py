@@ -16,6 +16,7 @@ from testbed.settings import *  # noqa: F403
 os.umask(0o022)
 
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+REDIS_URL = ""
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Tests with threads need a database file: a shared memory one cannot wait for locks.
 if "sqlite3" in DATABASES["default"]["ENGINE"]:  # noqa: F405

@@ -75,6 +75,20 @@ class Act(StrEnum):
     ADMINISTER = "administer the lab"
 
 
+class OwnAct(StrEnum):
+    """One thing that a user does to what is the user's own, on no testbed.
+
+    No role is asked for it, but the scope of a token.
+    """
+
+    FAVOURITES = "mark favourites"
+    NOTIFICATIONS = "read and choose notifications"
+    RESERVATIONS = "reserve hosts"
+    IMAGES = "delete saved images"
+    GROUPS = "keep groups"
+    SSH_KEYS = "change SSH keys"
+
+
 # Each role may do its own acts and those of the roles above it here. An act that is in
 # no row may be done by no role: a test names it.
 TABLE: Mapping[Role, tuple[Act, ...]] = {
@@ -132,10 +146,19 @@ SCOPES: Mapping[Scope, tuple[Act, ...]] = {
     Scope.MANAGE: TABLE[Role.OWNER],
     Scope.ADMIN: TABLE[Role.ADMIN],
 }
+# A key opens guests longer than the token lasts, and members get what is shared.
+OWN_SCOPES: Mapping[Scope, tuple[OwnAct, ...]] = {
+    Scope.READ: (),
+    Scope.RUN: (OwnAct.RESERVATIONS,),
+    Scope.EDIT: (OwnAct.FAVOURITES, OwnAct.NOTIFICATIONS),
+    Scope.MANAGE: (OwnAct.IMAGES, OwnAct.GROUPS, OwnAct.SSH_KEYS),
+    Scope.ADMIN: (),
+}
 REFUSED_AGAIN_AFTER = timedelta(minutes=10)
 LEAST: Mapping[Act, Role] = {act: role for role, acts in TABLE.items() for act in acts}
-SCOPE_OF: Mapping[Act, Scope] = {
-    act: scope for scope, acts in SCOPES.items() for act in acts
+SCOPE_OF: Mapping[Act | OwnAct, Scope] = {
+    **{act: scope for scope, acts in SCOPES.items() for act in acts},
+    **{own: scope for scope, owns in OWN_SCOPES.items() for own in owns},
 }
 
 
@@ -148,7 +171,7 @@ class NotAllowed(PermissionDenied):
     def __init__(
         self,
         problem: TestbedError,
-        act: Act = Act.ADMINISTER,
+        act: Act | OwnAct = Act.ADMINISTER,
         testbed: Testbed | None = None,
     ) -> None:
         super().__init__(problem.sentence)
@@ -217,7 +240,7 @@ def permissions_of(user: User, testbed: Testbed) -> Permissions:
     return Permissions(role_of(user, testbed), scopes_of(user))
 
 
-def is_in_scope(act: Act, scopes: Scopes | None) -> bool:
+def is_in_scope(act: Act | OwnAct, scopes: Scopes | None) -> bool:
     """Return whether scopes allow an act; without a token there are none to ask."""
     return scopes is None or SCOPE_OF.get(act) in scopes
 
@@ -234,7 +257,7 @@ def require(user: User, act: Act, testbed: Testbed) -> None:
         raise NotAllowed(refusal(allowed, act, testbed), act, testbed)
 
 
-def require_scope(user: User, act: Act) -> None:
+def require_scope(user: User, act: Act | OwnAct) -> None:
     """Let a user do what is on no testbed, by a token of this scope. Raises: NotAllowed."""
     scopes = scopes_of(user)
     if not is_in_scope(act, scopes):
@@ -257,7 +280,7 @@ def refusal(allowed: Permissions, act: Act, testbed: Testbed) -> TestbedError:
     return TestbedError(message, hint=hint)
 
 
-def _refusal_of_token(scopes: Scopes, act: Act) -> TestbedError:
+def _refusal_of_token(scopes: Scopes, act: Act | OwnAct) -> TestbedError:
     """Say that a token's scopes do not allow an act, and which one does."""
     has = ", ".join(in_order(scopes))
     return TestbedError(

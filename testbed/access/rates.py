@@ -1,21 +1,33 @@
 """Bounds how many requests each API token sends in a minute, and tells it in headers.
 
-Counted in the one process that serves all users, in windows of a minute for each token.
-Its memory is bounded: a token whose window is over is forgotten.
+Counted in Redis, so that all web processes count together, in windows of a minute that
+begin with a token's first request. While Redis is away, each process counts for itself:
+requests are served, and a lab has as many times the limit as it has processes. Memory is
+bounded: a token whose window is over is forgotten.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from orchestration.errors import TestbedError
 
+logger = logging.getLogger(__name__)
 WINDOW_S = 60
 MOST_HELD = 10_000
+# Of each request while Redis hangs, once in the time after which it is tried again.
+PATIENCE_S = 0.25
+TRY_AGAIN_S = 5.0
+KEY = "testbed.rate."
 _ATTRIBUTE = "_rate_of_token"
 Respond = Callable[[HttpRequest], HttpResponse]
 
@@ -32,8 +44,15 @@ class Rate(NamedTuple):
     left_s: int
 
 
+class Counter(Protocol):
+    """Counts the requests of tokens, by their hashes."""
+
+    def count(self, token: str, limit: int) -> Rate:
+        """Count a request; what is left is below 0 where it is one too many."""
+
+
 class Rates:
-    """The windows of tokens, by their hashes."""
+    """The windows of tokens in this process, by their hashes."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, held: int = MOST_HELD
@@ -68,7 +87,49 @@ class Rates:
             del self._windows[token]
 
 
-_rates = Rates()
+class SharedRates:
+    """The windows of tokens in Redis, and in this process while Redis is away."""
+
+    def __init__(
+        self, url: str, own: Counter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._own, self._clock = own, clock
+        self._away_until = float("-inf")
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=PATIENCE_S,
+            socket_connect_timeout=PATIENCE_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def count(self, token: str, limit: int) -> Rate:
+        """Count a request; what is left is below 0 where it is one too many."""
+        if self._clock() < self._away_until:
+            return self._own.count(token, limit)
+        try:
+            count, left_s = self._counted(token)
+        except (RedisError, OSError) as exc:
+            self._away_until = self._clock() + TRY_AGAIN_S
+            logger.warning("requests of tokens are counted in this process: %s", exc)
+            return self._own.count(token, limit)
+        return Rate(limit, limit - count, max(1, left_s))
+
+    def _counted(self, token: str) -> tuple[int, int]:
+        """Return the number of requests in the window, and its rest in seconds."""
+        with self._redis.pipeline() as together:  # one message, done as a whole
+            together.set(KEY + token, 0, ex=WINDOW_S, nx=True)
+            together.incr(KEY + token)
+            together.ttl(KEY + token)
+            _, count, left_s = together.execute()
+        return int(count), int(left_s)
+
+
+def counter_at(url: str) -> Counter:
+    """Return what counts in a Redis, or without one in this process."""
+    return SharedRates(url, Rates()) if url else Rates()
+
+
+_rates = counter_at(settings.REDIS_URL)
 
 
 def take_turn(request: HttpRequest, token: str) -> None:

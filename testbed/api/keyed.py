@@ -35,12 +35,17 @@ class Made:
     status: int = HTTPStatus.CREATED
 
 
-def made_once(request: Request, make: Callable[[], Made]) -> HttpResponse:
-    """Make a thing, or repeat the answer to the same request. Raises: Refused."""
+def made_once(
+    request: Request, make: Callable[[], Made], *, content: bytes | None = None
+) -> HttpResponse:
+    """Make a thing, or repeat the answer to the same request. Raises: Refused.
+
+    `content` is a body that was read already, as a file is.
+    """
     key = request.headers.get(HEADER)
     if key is None:
         return _answer(make())
-    row = _row_of(request, key)
+    row = _row_of(request, key, request.body if content is None else content)
     if row.status:
         answer = _answer(Made(row.answer, row.location, row.status))
         answer.headers["Idempotency-Replayed"] = "true"
@@ -62,7 +67,7 @@ def forget_old_requests() -> int:
     return old.delete()[0]
 
 
-def _row_of(request: Request, key: str) -> KeyedRequest:
+def _row_of(request: Request, key: str, content: bytes) -> KeyedRequest:
     """Return the row of a key: a new one, or that of the same request."""
     if not 1 <= len(key) <= MOST_KEY or not (key.isascii() and key.isprintable()):
         raise Refused(
@@ -70,7 +75,7 @@ def _row_of(request: Request, key: str) -> KeyedRequest:
             f"{HEADER} is not 1 to {MOST_KEY} visible characters of ASCII.",
             hint="Use a UUID.",
         )
-    digest = _digest(request)
+    digest = _digest(request, content)
     own = KeyedRequest.objects.filter(user=request.user)
     own.filter(key=key, made_at__lt=timezone.now() - KEPT).delete()
     try:
@@ -104,9 +109,12 @@ def _same(row: KeyedRequest, digest: str) -> KeyedRequest:
     return row
 
 
-def _digest(request: Request) -> str:
-    head = f"{request.method} {request.path}\n".encode(errors="replace")
-    return sha256(head + request.body).hexdigest()
+def _digest(request: Request, content: bytes) -> str:
+    query = request.META.get("QUERY_STRING", "")
+    address = f"{request.path}?{query}" if query else request.path
+    found = sha256(f"{request.method} {address}\n".encode(errors="replace"))
+    found.update(content)
+    return found.hexdigest()
 
 
 def _answer(made: Made) -> HttpResponse:

@@ -18,6 +18,12 @@ from testbed.models import Protected
 from testbed.pages.streaming import TooManyDownloads
 from testbed.testbeds.editing import EditConflict
 from testbed.testbeds.erasure.losses import Unconfirmed
+from testbed.testbeds.resumable.receiving import (
+    PartTooLong,
+    UploadBusy,
+    UploadEnded,
+    WrongOffset,
+)
 
 ADDRESS = "/api/"
 CONTENT_TYPE = "application/problem+json"
@@ -30,6 +36,10 @@ _STATUSES: Mapping[type[TestbedError], int] = {
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyDownloads: HTTPStatus.TOO_MANY_REQUESTS,
     TokenInvalid: HTTPStatus.UNAUTHORIZED,
+    UploadEnded: HTTPStatus.GONE,
+    UploadBusy: HTTPStatus.LOCKED,
+    WrongOffset: HTTPStatus.CONFLICT,
+    PartTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 
 

@@ -254,14 +254,18 @@ def started(request: Request, start: Callable[[], Run]) -> HttpResponse:
 
     def made() -> Made:
         run = start()
-        body = {
-            "run": run.pk,
-            "status": run.status,
-            "instructions": instructions_of(run),
-        }
-        return Made(body, address_of_run(run), HTTPStatus.ACCEPTED)
+        return Made(started_shape(run), address_of_run(run), HTTPStatus.ACCEPTED)
 
     return made_once(request, made)
+
+
+def started_shape(run: Run) -> dict[str, object]:
+    """Return a run that was started for programs."""
+    return {
+        "run": run.pk,
+        "status": run.status,
+        "instructions": instructions_of(run),
+    }
 
 
 def run_shape(run: Run, progress: Progress | None = None) -> dict[str, object]:

@@ -19,12 +19,43 @@ from orchestration.errors import TestbedError
 from testbed.access.addresses import encoded
 from testbed.access.visibility import Moved, not_stored
 from testbed.api import me, runs
-from testbed.api.guests import answers, guests, snapshots
-from testbed.api.hosts import hosts
+from testbed.api.accounts import notifications, ssh_keys
+from testbed.api.guests import (
+    answers,
+    captures,
+    fetched,
+    guests,
+    loads,
+    schedules,
+    snapshots,
+    ssh,
+)
+from testbed.api.hosts import (
+    changing,
+    cleanups,
+    hosts,
+    new_hosts,
+    quotas,
+    record,
+    reservations,
+)
+from testbed.api.hosts import snapshots as lab_snapshots
+from testbed.api.hosts.forms import WrongValues
 from testbed.api.problems import CONTENT_TYPE, Refused, problem_answer
-from testbed.api.sharing import expiry, protection, shares
+from testbed.api.sharing import expiry, groups, owners, protection, shares
 from testbed.api.signing_in import SessionAuth, TokenAuth
-from testbed.api.testbeds import files, source, testbeds, trash
+from testbed.api.testbeds import (
+    archives,
+    artefacts,
+    commands,
+    copies,
+    files,
+    images,
+    source,
+    testbeds,
+    trash,
+    uploads,
+)
 
 JSON = "application/json"
 MOST_SHOWN = 20
@@ -87,7 +118,7 @@ class Api(NinjaAPI):
 api = Api(
     title="Testbed",
     version="1",
-    description="Most of what the pages do, for programs: docs/api.md names the rest.",
+    description="What the pages do, for programs: docs/api.md says how.",
     urls_namespace="api",
     docs_url=None,
     parser=JsonParser(),
@@ -95,20 +126,43 @@ api = Api(
 )
 # Answers hold what users keep secret.
 api.add_decorator(not_stored, "view")
+api.add_decorator(uploads.speak_tus, "view")
 _MODULES = (
     me,
     testbeds,
+    archives,
+    copies,
     files,
     source,
+    uploads,
     trash,
     runs,
     answers,
+    captures,
+    fetched,
+    artefacts,
+    commands,
     guests,
+    ssh,
+    loads,
     snapshots,
+    schedules,
+    images,
     expiry,
     protection,
     shares,
+    owners,
+    groups,
     hosts,
+    changing,
+    new_hosts,
+    cleanups,
+    lab_snapshots,
+    reservations,
+    quotas,
+    record,
+    ssh_keys,
+    notifications,
 )
 for _module in _MODULES:
     api.add_router("", _module.router)
@@ -118,6 +172,12 @@ for _module in _MODULES:
 def refuse(request: HttpRequest, problem: TestbedError) -> HttpResponse:
     """Answer a refusal of a service."""
     return problem_answer(problem)
+
+
+@api.exception_handler(WrongValues)
+def refuse_form(request: HttpRequest, problem: WrongValues) -> HttpResponse:
+    """Answer values that a page's form refuses, each with its place."""
+    return problem_answer(problem, errors=problem.errors)
 
 
 @api.exception_handler(Http404)

@@ -6,12 +6,13 @@ all that is required found in one check, `checks.add_host` makes the `Host`, as
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from celery import shared_task
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -79,6 +80,33 @@ def ask_for_check(new: NewHost, wanted: str, by: str) -> None:
             f"{new.name} is being checked already.", hint="Wait until that is over."
         )
     transaction.on_commit(partial(request_host_check, new.pk))
+
+
+def begin(new: NewHost, by: User) -> None:
+    """Save a host that is to be added, and ask for its first check."""
+    new.begun_by = by.get_username()
+    with transaction.atomic():
+        new.save()
+        what = f"began to add it at {new.address or 'main'}"
+        write(by, HOSTS, what, thing=f"host {new}")
+        ask_for_check(new, NewHost.ALL, by.get_username())
+
+
+def done(new: NewHost, act: Callable[[NewHost], None], by: User, what: str) -> None:
+    """Do an act of a lab admin on a host that is being added, and record it.
+
+    Raises: as the act.
+    """
+    with transaction.atomic():
+        act(new)
+        write(by, HOSTS, what, thing=f"host {new}")
+
+
+def discard(new: NewHost, by: User) -> None:
+    """Forget a host that is being added; nothing on it was changed."""
+    with transaction.atomic():
+        write(by, HOSTS, "gave up adding it", thing=f"host {new}")
+        new.delete()
 
 
 def confirm_key(new: NewHost, fingerprint: str, by: str) -> None:

@@ -18,9 +18,11 @@ from django.utils import timezone
 from orchestration.amounts import count_of
 from orchestration.errors import StateError
 from orchestration.inventory.images import ImageKind, StoredImage, freed_bytes
+from testbed.access.record import write
 from testbed.celery import request_cleanup, request_image_observation
 from testbed.images.deletion import IMAGE, LEFTOVERS
 from testbed.models import Cleanup, Host, ImageStore, Testbed
+from testbed.models.record.entries import IMAGES
 from testbed.pages.waiting import Unclaimed, unclaimed_look
 from testbed.testbeds.erasure.losses import Erasure, Loss, Sort, require_confirmed
 
@@ -199,6 +201,8 @@ def delete_images(picks: Collection[str], user: User, *, confirm: str = "") -> C
         cleanup = Cleanup.objects.begin(
             NAME, user, things, subject=Cleanup.Subject.IMAGES
         )
+        count = count_of(len(things), "item")
+        write(user, IMAGES, f"asked to delete {count}", thing="images")
         transaction.on_commit(partial(request_cleanup, cleanup.pk))
         return cleanup
 

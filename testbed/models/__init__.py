@@ -8,6 +8,7 @@ change rows, and `runs` alone writes events, tasks and batches.
 from testbed.models.accounts.directory import DirectoryEntry
 from testbed.models.accounts.invitations import Invitation
 from testbed.models.accounts.sessions import WebSession
+from testbed.models.accounts.uploads import Upload
 from testbed.models.allowances import Allowance, GroupAllowance
 from testbed.models.checks.new_hosts import HostFinding, NewHost
 from testbed.models.cleanups import Cleanup, CleanupItem
@@ -94,6 +95,7 @@ __all__ = [
     "Task",
     "Testbed",
     "TrashItem",
+    "Upload",
     "UserKey",
     "WebSession",
 ]

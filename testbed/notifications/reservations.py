@@ -4,19 +4,33 @@ The holders of a group's reservation are its members and managers. Called by vie
 transaction of the act.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Count, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from testbed.hosts.drain import drain, end_drain
 from testbed.models import Host, Notification, Reservation
 from testbed.models.notifications.choices import Kind
 from testbed.notifications.telling import listed, tell
 from testbed.reservations.wishes import in_full
 
 MOST_IN_AN_HOUR = 20
+
+
+def done_and_told(act: Callable[[], Reservation], verb: str, by: User) -> Reservation:
+    """Let a user make, change or cancel a reservation, and tell its holders, or neither.
+
+    Raises: as the act.
+    """
+    with transaction.atomic():
+        row = act()
+        tell_of_act(row, verb, by)
+    return row
 
 
 def tell_of_act(row: Reservation, verb: str, by: User) -> int:
@@ -59,6 +73,22 @@ def tell_drain_ended(host: Host, by: User) -> int:
     """Tell that guests are started on a host with reservations again."""
     title = f"Host {host} with your reservation starts guests again"
     return _tell_of_host(host, by, "open", title, "The drain ended. On it is")
+
+
+def drain_and_tell(host: Host, by: User, reason: str) -> None:
+    """Drain a host, and tell the holders of its reservations. Raises: DrainRefused."""
+    with transaction.atomic():
+        drain(host, by.get_username(), reason)
+        host.refresh_from_db()
+        tell_drained(host, by)
+
+
+def end_drain_and_tell(host: Host, by: User) -> None:
+    """End a host's drain, and tell the same users. Raises: DrainRefused."""
+    with transaction.atomic():
+        end_drain(host, by.get_username())
+        host.refresh_from_db()
+        tell_drain_ended(host, by)
 
 
 def _tell_of_host(host: Host, by: User, act: str, title: str, text: str) -> int:

@@ -15,9 +15,11 @@ from django.db import IntegrityError, transaction
 from orchestration.errors import StateError
 from orchestration.inventory.things import SLUG
 from orchestration.project.folder import YAML_NAME, Project
+from testbed.access.record import write
 from testbed.models import Host, Testbed
 from testbed.models.listing.names import free_name
-from testbed.orphans.listing import Group
+from testbed.models.record.entries import ORPHANS
+from testbed.orphans.listing import Group, group_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,18 @@ def offer(group: Group) -> Offer | None:
         "Down and Up then work as before.",
         is_possible=True,
     )
+
+
+def adopt(name: str, owner: User, by: User) -> Testbed:
+    """Bring a lost testbed back for an owner, and record it; one that is there stays.
+
+    Raises: StateError.
+    """
+    if (there := group_named(name).testbed) is not None:
+        return there
+    found = adopt_lost(name, owner)
+    write(by, ORPHANS, f"adopted it for {owner}", thing=name)
+    return found
 
 
 def adopt_lost(name: str, owner: User) -> Testbed:

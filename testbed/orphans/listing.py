@@ -13,14 +13,17 @@ from functools import partial
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from orchestration.amounts import count_of
 from orchestration.errors import StateError, TestbedBusy, TestbedError
 from orchestration.hosts import Hosts
 from orchestration.inventory.orphans import Key
 from orchestration.inventory.things import ThingKind
 from orchestration.transport.base import Scope
+from testbed.access.record import write
 from testbed.celery import request_cleanup
 from testbed.models import Cleanup, Host, Inventory, Testbed
 from testbed.models.protection import require_unprotected
+from testbed.models.record.entries import ORPHANS
 from testbed.orphans.deletion import seen_now
 from testbed.orphans.detection import Orphan, last_observations, orphans_among
 
@@ -94,7 +97,10 @@ def delete_orphans(name: str, confirmed: str, user: User) -> Cleanup:
     group = group_named(name)
     if group.testbed is not None:  # their folders may hold disks of its guests
         require_unprotected(group.testbed, None)
-    return _ask(name, user, [orphan.key for orphan in group.orphans])
+    found = _ask(name, user, [orphan.key for orphan in group.orphans])
+    count = count_of(found.items.count(), "thing")
+    write(user, ORPHANS, f"asked to delete {count}", thing=found.name)
+    return found
 
 
 def clean_up_after(testbed: Testbed) -> Cleanup | None:

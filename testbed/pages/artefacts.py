@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from orchestration.errors import PathOutside
+from orchestration.errors import PathOutside, TestbedError
 from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command
 from orchestration.project.folder import Project
@@ -96,6 +96,22 @@ def find_artefact(project: Project, state: State, name: str) -> Artefact | None:
         named = (g for g in with_artefacts(state) if g.name == parts[1])
         found = tuple(a for g in named for a in of_guest(project, state, g).found)
     return next((artefact for artefact in found if artefact.name == name), None)
+
+
+def archived(
+    project: Project, state: State, folder: str
+) -> Iterator[tuple[str, tuple[bytes, ...]]]:
+    """Yield every artefact as a file of an archive, without any key."""
+    for artefact in all_artefacts(project, state):
+        yield f"{folder}/{artefact.name}", (content_of(artefact.read),)
+
+
+def content_of(read: Callable[[], bytes]) -> bytes:
+    """Return the bytes, or a sentence why there are none."""
+    try:
+        return read()
+    except TestbedError as exc:
+        return f"{exc.sentence}\n".encode()
 
 
 def _of_guest(project: Project, state: State, guest: GuestState) -> Iterator[Artefact]:

@@ -29,9 +29,11 @@ from testbed.access.limits import (
     limits_of,
     limits_of_each,
     name_of,
+    payer,
 )
 from testbed.models import Run, SavedImage, Testbed, TrashItem
 from testbed.pages.reservations.accounts import reserved_words
+from testbed.sharing.people import groups_of
 from testbed.testbeds.capacity import Lab, counted
 from testbed.testbeds.disk_space import Bytes, held_by_each, saved_bytes
 from testbed.testbeds.quotas import use_in
@@ -64,6 +66,17 @@ class Budget:
         return (
             -(-100 * self.used // self.limit) if self.limit else 100 * bool(self.used)
         )
+
+    def json(self) -> dict[str, object]:
+        """Return it for programs."""
+        return {
+            "name": self.name,
+            "used": self.used,
+            "limit": self.limit,
+            "in_bytes": self.is_size,
+            "percent": self.percent,
+            "note": self.note,
+        }
 
     @property
     def is_spent(self) -> bool:
@@ -113,6 +126,15 @@ class AccountQuota:
     def pressure(self) -> int:
         """The percent of the part that is used most."""
         return max(budget.percent for budget in self.budgets)
+
+
+def account_shown(testbed: Testbed, user: User) -> str:
+    """Return the name of the charged account, of a group only to those who know it."""
+    account = account_of(testbed)
+    is_own = testbed.owner_id == user.pk
+    if isinstance(account, User) or is_own or account in groups_of(user):
+        return name_of(account)
+    return payer(account)
 
 
 DISKS = "at their full size, with seeds and snapshots, on all hosts"

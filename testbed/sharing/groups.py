@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from orchestration.amounts import count_of
 from orchestration.errors import TestbedBusy, TestbedError
 from testbed.access.limits import LimitReached
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act, NotAllowed, record_act
 from testbed.access.record import write
 from testbed.celery import request_key_pushes
 from testbed.models import GroupManager
@@ -30,6 +30,16 @@ def manages(user: User, group: Group) -> bool:
     if not user.is_active or user.is_superuser:
         return user.is_active
     return GroupManager.objects.filter(group=group, user=user).exists()
+
+
+def require_manager(user: User, group: Group) -> None:
+    """Let a manager or a lab admin change a group's members. Raises: NotAllowed."""
+    if not manages(user, group):
+        problem = TestbedError(
+            f"As a member of group {group} you may not change it.",
+            hint="Ask one of its managers, or a lab admin.",
+        )
+        raise NotAllowed(problem)
 
 
 def create_group(name: str, by: User) -> Group:

@@ -8,6 +8,9 @@ that an address which another guest had before says nothing.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.http import HttpRequest
 
 from orchestration.project.folder import Project
 from orchestration.project.host_keys import pinned_key
@@ -74,6 +77,11 @@ class SshWay:
     def host_fingerprint(self) -> str:
         """The fingerprint of the host's key; empty where none is pinned."""
         return fingerprint(self.through.host_key) if self.through.host_key else ""
+
+
+def web_name(request: HttpRequest) -> str:
+    """Return the name by which a request's client reaches main, without a port."""
+    return urlsplit(f"//{request.get_host()}").hostname or ""
 
 
 def ways_into(

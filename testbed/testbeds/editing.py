@@ -1,22 +1,32 @@
-"""Opens, saves, begins and renames one text file of a testbed, as the editor does.
+"""Opens, saves, begins and renames files of a testbed, as the editor does.
 
-Called by the views with an authorised user. A save names the digest of the loaded text,
+Called by the views and the API with an authorised user. A save names the digest of the loaded text,
 so that no other user's work is overwritten unseen. `texts` keeps the conventions of the
 bytes (line ends, byte order mark); `files` writes them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
 
+from django.contrib.auth.models import User
+
+from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.project.folder import YAML_NAME
 from orchestration.project.groups import GroupRecord
+from testbed.access.permissions import Act, record_act
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
-from testbed.testbeds.texts import Text, put_back, read_text
+from testbed.testbeds.texts import MAX_TEXT_BYTES, Text, put_back, read_text
 from testbed.testbeds.uploads import safe_path
+
+NAMED = 5
+PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +63,35 @@ def open_file(testbed: Testbed, path: str) -> Opened:
         raise PathOutside(f"{path!r} is another way to write {safe_path(path)!r}.")
     if path not in list_files(testbed):
         return Opened(path, 0, "", Text("", ()))
+    size = found.stat().st_size
+    if size > MAX_TEXT_BYTES:  # a disk image is never whole in memory
+        return Opened(path, size, digest_of(found), None)
     content = found.read_bytes()
     digest = sha256(content).hexdigest()
     return Opened(path, len(content), digest, read_text(content))
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, which is read in pieces."""
+    with open_real(path) as file:
+        return digest_in(file)
+
+
+def digest_in(file: BinaryIO) -> str:
+    """Return the SHA-256 of the rest of an open file, which is read in pieces."""
+    found = sha256()
+    for piece in iter(lambda: file.read(PIECE_BYTES), b""):
+        found.update(piece)
+    return found.hexdigest()
+
+
+def require_seen(now: Opened, seen: str | None) -> None:
+    """Let a file be replaced by a user who has seen this digest of it.
+
+    "" is the digest of no file; None replaces whatever is there. Raises: EditConflict.
+    """
+    if now.digest != seen and (seen is not None or now.is_new):
+        raise EditConflict(now)
 
 
 def save_text(testbed: Testbed, path: str, typed: str, *, seen: str) -> None:
@@ -78,11 +114,23 @@ def save_bytes(testbed: Testbed, path: str, content: bytes, *, seen: str | None)
     PathOutside, UploadRefused, LimitReached.
     """
     with files_locked(testbed):
-        now = open_file(testbed, path)
-        if now.digest != seen and (seen is not None or now.is_new):
-            raise EditConflict(now)
+        require_seen(open_file(testbed, path), seen)
         update_files(testbed, {path: content})
     return sha256(content).hexdigest()
+
+
+def add_files(testbed: Testbed, files: Mapping[str, bytes], user: User) -> None:
+    """Add files, or replace those of the same paths, and record it.
+
+    Raises: PathOutside, UploadRefused, LimitReached.
+    """
+    with files_locked(testbed):
+        update_files(testbed, files)
+    if not files:
+        return
+    named = ", ".join(sorted(files)[:NAMED])
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    record_act(user, Act.EDIT, testbed, f"uploaded {named}{more}")
 
 
 def put_yaml_back(testbed: Testbed, found: GroupRecord) -> str:

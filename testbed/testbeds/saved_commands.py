@@ -18,6 +18,14 @@ from orchestration.plan.execution import (
     parse_execution,
 )
 from orchestration.plan.parameters import filled, parameters_of, require_quotable
+from testbed.access.permissions import (
+    Act,
+    act_of,
+    act_on,
+    may,
+    record_act,
+    require,
+)
 from testbed.models import SavedCommand, Testbed
 
 MOST_SAVED = 200
@@ -66,6 +74,51 @@ def save_command(
     return SavedCommand.objects.update_or_create(
         testbed=testbed, name=name, defaults=values
     )[0]
+
+
+def save_for(
+    user: User, testbed: Testbed, name: str, wanted: Execution, *, is_shared: bool
+) -> SavedCommand:
+    """Save a command of a testbed, or for all testbeds, and record it.
+
+    Its user has to be allowed to run it, and to run one that it replaces. Raises:
+    NotAllowed, ExecutionRefused.
+    """
+    act = Act.SHARE_COMMAND if is_shared else Act.SAVE_COMMAND
+    require(user, act, testbed)
+    require(user, act_of(wanted), testbed)
+    place = None if is_shared else testbed
+    if (old := find_named(place, name)) is not None:
+        _require_running(user, testbed, old)
+    row = save_command(user, name, wanted, testbed=place)
+    record_act(user, act, testbed, f"saved {row.name}")
+    return row
+
+
+def delete_command(user: User, testbed: Testbed, row: SavedCommand) -> None:
+    """Delete a command that a user may run; a shared one as a lab admin alone.
+
+    Raises: NotAllowed.
+    """
+    act = Act.SAVE_COMMAND if row.testbed_id else Act.SHARE_COMMAND
+    require(user, act, testbed)
+    _require_running(user, testbed, row)
+    row.delete()
+    record_act(user, act, testbed, f"deleted {row.name}")
+
+
+def commands_for(user: User, testbed: Testbed) -> list[Saved]:
+    """Return the saved commands that a user may run on a testbed."""
+    return [
+        one
+        for one in saved_commands(testbed)
+        if may(user, act_on(hosts=is_for_hosts(one.row)), testbed)
+    ]
+
+
+def _require_running(user: User, testbed: Testbed, row: SavedCommand) -> None:
+    """Let those change a saved command who may run it. Raises: NotAllowed."""
+    require(user, act_on(hosts=is_for_hosts(row)), testbed)
 
 
 def _spaced(name: str) -> str:

@@ -58,9 +58,10 @@ def reserve(testbed: Testbed, new_bytes: int, *, is_more: bool) -> None:
         Testbed.objects.filter(pk=testbed.pk).update(files_bytes=new_bytes)
 
 
-def wait_for_other_uploads(user: User) -> None:
-    """Let one upload of a user be counted at a time, until the transaction's end."""
-    list(User.objects.select_for_update(no_key=True).filter(pk=user.pk))
+def wait_for_other_uploads(*users: User) -> None:
+    """Let one upload of each user be counted at a time, until the transaction's end."""
+    rows = User.objects.filter(pk__in=[user.pk for user in users]).order_by("pk")
+    list(rows.select_for_update(no_key=True))
 
 
 def count_again(testbed: Testbed) -> int:

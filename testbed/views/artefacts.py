@@ -4,7 +4,6 @@
 time. The archive is sent while it is made.
 """
 
-from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 from django.contrib.auth.decorators import login_required
@@ -23,14 +22,15 @@ from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Testbed
 from testbed.pages.artefacts import (
     Artefact,
-    all_artefacts,
+    archived,
+    content_of,
     find_artefact,
     of_guest,
     of_testbed,
     with_artefacts,
 )
 from testbed.pages.overview import state_of
-from testbed.pages.streaming import File, while_made, zip_pieces
+from testbed.pages.streaming import while_made, zip_pieces
 from testbed.views.execution.downloads import bounded
 from testbed.views.problems import problem_page
 
@@ -85,17 +85,12 @@ def one(request: Request, address: Address, name: str) -> HttpResponse:
 def all_of(request: Request, address: Address) -> HttpResponseBase:
     """Send all artefacts as one archive, without any key."""
     testbed = testbed_for(request, address, Act.ARTEFACTS)
-    found = all_artefacts(testbed.project, _state(testbed))
-    pieces = zip_pieces(_entries(f"{testbed.name}-artefacts", found))
+    folder = f"{testbed.name}-artefacts"
+    pieces = zip_pieces(archived(testbed.project, _state(testbed), folder))
     response = StreamingHttpResponse(while_made(pieces), content_type="application/zip")
     saved_as = f'attachment; filename="{testbed.name}-artefacts.zip"'
     response.headers["Content-Disposition"] = saved_as
     return response
-
-
-def _entries(folder: str, artefacts: Iterator[Artefact]) -> Iterator[File]:
-    for artefact in artefacts:
-        yield f"{folder}/{artefact.name}", (_content(artefact.read),)
 
 
 def _state(testbed: Testbed) -> State:
@@ -112,18 +107,10 @@ def _find(testbed: Testbed, state: State, name: str) -> Artefact:
     return found
 
 
-def _content(read: Callable[[], bytes]) -> bytes:
-    """Return the bytes, or a sentence why there are none."""
-    try:
-        return read()
-    except TestbedError as exc:
-        return f"{exc.sentence}\n".encode()
-
-
 def _lines(shown: Artefact) -> dict[str, object]:
-    content = _content(shown.read)
+    content = content_of(shown.read)
     size, is_text = len(content), shown.describe is None
-    content = _content(shown.describe) if shown.describe else content
+    content = content_of(shown.describe) if shown.describe else content
     text = content[:MAX_SHOWN_BYTES].decode(errors="replace")
     return {
         "lines": text.splitlines(),

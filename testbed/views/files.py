@@ -3,7 +3,7 @@
 Text files are edited in `editor`; others are only downloaded. `erasing` deletes them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.contrib import messages
@@ -19,17 +19,15 @@ from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, TestbedError
 from testbed.access.addresses import Address
 from testbed.access.limits import LimitReached
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.pages.streaming import PIECE_BYTES, while_made
-from testbed.testbeds.files import files_locked, update_files
+from testbed.testbeds.editing import NAMED, add_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import MAX_TEXT_BYTES, is_text
 from testbed.views.execution.downloads import bounded
 from testbed.views.forms import UploadForm
 from testbed.views.problems import problem_page
-
-NAMED = 5
 
 
 @login_required
@@ -41,16 +39,13 @@ def upload(request: Request, address: Address) -> HttpResponse:
     try:
         problem = "" if form.is_valid() else _first_error(form)
         found = {} if problem else form.read_files()
-        with files_locked(testbed):
-            update_files(testbed, found)
+        add_files(testbed, found, request.user)
     except LimitReached as exc:
         back = reverse("testbed", args=[address])
         return problem_page(request, exc, status=422, back=back)
     except TestbedError as exc:
         found, problem = {}, exc.sentence
-    count = len(found)
-    if count:
-        record_act(request.user, Act.EDIT, testbed, _uploaded(found))
+    if found:
         messages.success(request, f"Saved: {', '.join(sorted(found)[:NAMED])}.")
     else:
         messages.error(request, problem or "No file was chosen.")
@@ -91,9 +86,3 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 def _first_error(form: UploadForm) -> str:
     return str(next(iter(form.errors.values()))[0])
-
-
-def _uploaded(paths: Collection[str]) -> str:
-    named = ", ".join(sorted(paths)[:NAMED])
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return f"uploaded {named}{more}"

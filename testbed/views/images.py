@@ -10,7 +10,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from orchestration.amounts import count_of, size
 from orchestration.errors import TestbedError
 from testbed.access.permissions import require_admin
-from testbed.access.record import write
 from testbed.access.visibility import Request
 from testbed.images.listing import (
     Selection,
@@ -22,7 +21,6 @@ from testbed.images.listing import (
     waited_look,
 )
 from testbed.models import Cleanup
-from testbed.models.record.entries import IMAGES
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
 from testbed.views.problems import problem_page, status_of
@@ -71,8 +69,6 @@ def delete(request: Request) -> HttpResponse:
         except TestbedError as exc:
             back = reverse("images")
             return problem_page(request, exc, status=status_of(exc), back=back)
-        count = count_of(found.items.count(), "item")
-        write(request.user, IMAGES, f"asked to delete {count}", thing="images")
         return redirect("cleanup", found.pk)
     chosen = selected(seen_stores(), request.GET.getlist("pick"))
     if not chosen.picks:

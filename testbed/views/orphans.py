@@ -11,17 +11,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
 from testbed.access.permissions import require_admin
-from testbed.access.record import write
 from testbed.access.visibility import Request
 from testbed.models import Cleanup
-from testbed.models.record.entries import ORPHANS
-from testbed.orphans.adoption import adopt_lost, offer
+from testbed.orphans.adoption import adopt as adopt_orphan
+from testbed.orphans.adoption import offer
 from testbed.orphans.listing import (
     delete_orphans,
-    group_named,
     oldest_look,
     orphan_groups,
 )
@@ -54,8 +51,6 @@ def delete(request: Request) -> HttpResponse:
         found = delete_orphans(name, request.POST.get("confirm", ""), request.user)
     except TestbedError as exc:
         return _refused(request, exc)
-    count = count_of(found.items.count(), "thing")
-    write(request.user, ORPHANS, f"asked to delete {count}", thing=found.name)
     return redirect("cleanup", found.pk)
 
 
@@ -69,13 +64,10 @@ def adopt(request: Request) -> HttpResponse:
         User, is_active=True, username=clean(request.POST.get("owner", ""))
     )
     try:
-        found = group_named(name).testbed
-        if found is None:
-            found = adopt_lost(name, owner)
-            write(request.user, ORPHANS, f"adopted it for {owner}", thing=name)
-            messages.success(request, f"{name} is back as {found.full_name}.")
+        found = adopt_orphan(name, owner, request.user)
     except TestbedError as exc:
         return _refused(request, exc)
+    messages.success(request, f"{name} is there as {found.full_name}.")
     return redirect("testbed", found)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -14,7 +13,6 @@ from orchestration.errors import Finding, SelectionFailed, TestbedError
 from orchestration.plan.power import VERBS
 from orchestration.state.model import State
 from testbed.access.addresses import Address
-from testbed.access.limits import account_of, name_of, payer
 from testbed.access.permissions import Act, ways_for
 from testbed.access.visibility import (
     Request,
@@ -26,7 +24,7 @@ from testbed.access.visibility import (
 from testbed.expiry.shown import shown_end
 from testbed.models import Protection, Testbed, TrashItem
 from testbed.models.runs import RunQuerySet
-from testbed.pages.budgets import budgets_and_quota
+from testbed.pages.budgets import account_shown, budgets_and_quota
 from testbed.pages.changes import Pending, pending_changes
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.parts import Diagram
@@ -46,7 +44,6 @@ from testbed.pages.overview import (
     work_on,
 )
 from testbed.runs.places.tools import tools_of
-from testbed.sharing.people import groups_of
 from testbed.testbeds.capacity import Lab
 from testbed.testbeds.erasure.protection import protections_of
 from testbed.testbeds.executions import execution_again
@@ -117,18 +114,9 @@ def budgets(request: Request, address: Address) -> HttpResponse:
         "testbed": testbed,
         "budgets": found,
         "quota": quota,
-        "account": _account_shown(request, testbed),
+        "account": account_shown(testbed, request.user),
     }
     return render(request, part, context)
-
-
-def _account_shown(request: Request, testbed: Testbed) -> str:
-    """Return the name of the charged account, of a group only to those who know it."""
-    account = account_of(testbed)
-    is_own = testbed.owner_id == request.user.pk
-    if isinstance(account, User) or is_own or account in groups_of(request.user):
-        return name_of(account)
-    return payer(account)
 
 
 @not_stored

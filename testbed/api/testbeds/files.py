@@ -4,7 +4,6 @@ The tag of a file is the SHA-256 of its content, as in the editor.
 """
 
 from collections.abc import Iterator
-from hashlib import sha256
 from http import HTTPStatus
 from typing import BinaryIO
 
@@ -17,19 +16,19 @@ from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
+from testbed.api.content import BINARY, body_of, content_of
 from testbed.api.places import testbed_of
 from testbed.api.problems import PRECONDITION_REQUIRED, Refused
 from testbed.api.testbeds.testbeds import Deleted
+from testbed.api.wishes import Wish, Words
 from testbed.models import Testbed
 from testbed.pages.streaming import PIECE_BYTES, note, require_one_more, while_made
-from testbed.testbeds.editing import save_bytes
+from testbed.testbeds.editing import digest_in, rename_file, save_bytes
 from testbed.testbeds.files import delete_file
 from testbed.testbeds.stored_files import list_files
-from testbed.testbeds.uploads import MAX_BYTES
 
 router = Router(tags=["files"])
-BINARY = "application/octet-stream"
-CONTENT = {BINARY: {"schema": {"type": "string", "format": "binary"}}}
+CONTENT = content_of(BINARY)
 PUT_ABOUT = {
     "requestBody": {"required": True, "content": CONTENT},
     "parameters": [
@@ -64,6 +63,18 @@ class Saved(FileShape):
     """A file that was saved; `etag` is its tag."""
 
     etag: str
+
+
+class PathWish(Wish):
+    """Another path for a file."""
+
+    path: Words
+
+
+class Renamed(BaseModel):
+    """The path that a file has now."""
+
+    path: str
 
 
 class _FileAnswer(StreamingHttpResponse):
@@ -104,7 +115,7 @@ def read_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     testbed = testbed_of(request, account, name, Act.SEE)
     require_one_more(request.user)
     file = _opened(testbed, path)
-    tag = f'"{_digest_of(file)}"'
+    tag = f'"{digest_in(file)}"'
     answer: HttpResponseBase
     if tag in _tags(request, "If-None-Match"):
         file.close()
@@ -131,13 +142,7 @@ def save_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     """
     testbed = testbed_of(request, account, name, Act.EDIT)
     seen = _seen(request)
-    content = request.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise Refused(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"This is more than {MAX_BYTES // 1024**2} MiB.",
-            hint="Send less.",
-        )
+    content = body_of(request)
     digest = save_bytes(testbed, path, content, seen=seen)
     record_act(request.user, Act.EDIT, testbed, f"uploaded {path}")
     tag = f'"{digest}"'
@@ -146,6 +151,21 @@ def save_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     answer = JsonResponse(shape, status=status)
     answer.headers["ETag"] = tag
     return answer
+
+
+@router.patch(
+    "/testbeds/{account}/{name}/files/{path:path}",
+    response=Renamed,
+    operation_id="rename_file",
+)
+def give_path(
+    request: Request, account: str, name: str, path: str, wish: PathWish
+) -> dict[str, object]:
+    """Give a file another path, where there is nothing yet."""
+    testbed = testbed_of(request, account, name, Act.EDIT)
+    renamed = rename_file(testbed, path, wish.path.strip())
+    record_act(request.user, Act.EDIT, testbed, f"renamed {path} to {renamed}")
+    return {"path": renamed}
 
 
 @router.delete(
@@ -175,13 +195,6 @@ def _opened(testbed: Testbed, path: str) -> BinaryIO:
         return open_real(found)
     except FileNotFoundError as exc:  # deleted just now
         raise Http404(f"There is no file {path}.") from exc
-
-
-def _digest_of(file: BinaryIO) -> str:
-    found = sha256()
-    for piece in iter(lambda: file.read(PIECE_BYTES), b""):
-        found.update(piece)
-    return found.hexdigest()
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -19,6 +19,7 @@ from testbed.api.paging import Paging, page_of
 from testbed.api.places import address_of_testbed, testbed_of
 from testbed.api.problems import problem_answer
 from testbed.api.runs import RunShape, run_shape
+from testbed.api.wishes import Text, Wish
 from testbed.models import Testbed
 from testbed.pages.listing.choosing import listed
 from testbed.pages.listing.rows import Row, rows_for
@@ -29,7 +30,6 @@ from testbed.testbeds.uploads import as_testbed
 
 router = Router(tags=["testbeds"])
 MOST_YAML = 512 * 1024
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
 class TestbedShape(BaseModel):
@@ -91,10 +91,8 @@ class NewTestbed(BaseModel):
     example: Text | None = Field(None, max_length=100)
 
 
-class Change(BaseModel):
+class Change(Wish):
     """The words of a testbed that change; what is left out stays."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Text | None = None
     description: Text | None = Field(None, max_length=10_000)
@@ -137,7 +135,7 @@ def create(request: Request, new: NewTestbed) -> HttpResponse:
 @router.get("/testbeds/{account}/{name}", response=TestbedShape, url_name="testbed")
 def read_testbed(request: Request, account: str, name: str) -> dict[str, object]:
     """Show a testbed."""
-    return _shown(request, testbed_of(request, account, name, Act.SEE))
+    return shown_testbed(request, testbed_of(request, account, name, Act.SEE))
 
 
 @router.patch("/testbeds/{account}/{name}", response=TestbedShape)
@@ -158,7 +156,7 @@ def change_testbed(
     if change.name is not None:
         names.rename(testbed, change.name, request.user)
         testbed.refresh_from_db(fields=("name",))
-    return _shown(request, testbed)
+    return shown_testbed(request, testbed)
 
 
 @router.delete(
@@ -217,10 +215,16 @@ def _made(request: Request, new: NewTestbed) -> Made:
         files = as_testbed({YAML_NAME: text.encode()})
     testbed = create_testbed(request.user, new.name, files)
     record_act(request.user, Act.EDIT, testbed, "created it")
-    body = TestbedShape.model_validate(_shown(request, testbed)).model_dump()
+    return made_testbed(request, testbed)
+
+
+def made_testbed(request: Request, testbed: Testbed) -> Made:
+    """Return the answer of a request that made a testbed."""
+    body = TestbedShape.model_validate(shown_testbed(request, testbed)).model_dump()
     return Made(body, address_of_testbed(testbed))
 
 
-def _shown(request: Request, testbed: Testbed) -> dict[str, object]:
+def shown_testbed(request: Request, testbed: Testbed) -> dict[str, object]:
+    """Return a testbed for programs."""
     (row,) = rows_for(request.user, [testbed])
     return testbed_shape(row)

@@ -1,1 +1,1 @@
-"""Rows of how users sign in: their sessions, and the links that begin accounts."""
+"""Rows of users: their sessions, the links that begin accounts, and open uploads."""

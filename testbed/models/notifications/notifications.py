@@ -33,6 +33,11 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         """Return what a user was told and has not read."""
         return self.of(user).filter(read_at=None)
 
+    def read_up_to(self, user: User, newest: int) -> int:
+        """Mark as read what a user was told up to a number; return how many."""
+        shown = self.unread(user).filter(pk__lte=newest)
+        return shown.update(read_at=timezone.now())
+
     def forget(self, before: datetime) -> int:
         """Remove what is older than a time, and of each user the oldest of too many."""
         removed = self.filter(at__lt=before).delete()[0]

@@ -1,22 +1,24 @@
 """A capture on pages: the places to choose from, and its file while it grows."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
 
 from orchestration.plan.captures import Point, points_of
 from orchestration.state.model import State
 from testbed.access.permissions import Act, may
-from testbed.access.sessions import user_of_session
 from testbed.models import Run
 from testbed.pages.streaming import PIECE_BYTES
 from testbed.runs.kept import capture_file
 
 LOOK_EVERY_S = 0.3
+# Finds the user of a download as that is now: None when the session or token has ended.
+FindUser = Callable[[], User | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,10 @@ def _label(point: Point) -> str:
     return f"all of {point.capture.place}"
 
 
-async def growing(run: Run, session_key: str | None) -> AsyncIterator[bytes]:
+async def growing(run: Run, find_user: FindUser) -> AsyncIterator[bytes]:
     """Send a capture's file as it is, and what comes until its run is over.
 
-    It ends, too, when the session's user has signed out or may not take its packets any more.
+    It ends, too, when its user has signed out or may not take its packets any more.
     """
     is_over = False
     file: BinaryIO | None = None
@@ -55,7 +57,7 @@ async def growing(run: Run, session_key: str | None) -> AsyncIterator[bytes]:
             if is_over:
                 return
             # What is written before the end is read once more after it.
-            status = await sync_to_async(_status)(run.pk, session_key)
+            status = await sync_to_async(_status)(run.pk, find_user)
             if status is None:
                 return
             is_over = status not in Run.ACTIVE
@@ -65,9 +67,9 @@ async def growing(run: Run, session_key: str | None) -> AsyncIterator[bytes]:
             file.close()
 
 
-def _status(run_id: int, session_key: str | None) -> str | None:
-    """Return the run's status; None when the session's user may not take its packets."""
-    user = user_of_session(session_key)
+def _status(run_id: int, find_user: FindUser) -> str | None:
+    """Return the run's status; None when the user may not take its packets."""
+    user = find_user()
     if user is None:
         return None
     visible = Run.objects.all().visible_to(user).select_related("testbed__owner")

@@ -62,6 +62,7 @@ class Shown:
                 "purpose": row.purpose,
                 "made_by": row.made_by,
                 "problem": self.problem,
+                "version": row.version,
             }
         return shape
 

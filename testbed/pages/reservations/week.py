@@ -9,10 +9,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from math import ceil
 
+from django.contrib.auth.models import User
+from django.db.models import Q
 from django.utils import timezone
 
 from orchestration.state.placement import Taken
 from testbed.models import Host, Reservation
+from testbed.models.reservations.rows import ReservationQuerySet
 from testbed.reservations.held import beyond, held_now, total_of
 from testbed.reservations.timeline import Claim, most, spans
 from testbed.reservations.wishes import claims_of, whole_of
@@ -147,6 +150,19 @@ def week_of(text: str, now: datetime) -> Week:
     except ValueError:
         today = timezone.localtime(now).date()
         return _bounded(today - timedelta(days=today.weekday()))
+
+
+def rows_of_week(week: Week, user: User) -> ReservationQuerySet:
+    """Return the week's reservations, in order.
+
+    Those that were cancelled, of which there may be any number, for their readers alone.
+    """
+    edges = week.edges
+    own = Q(pk__in=Reservation.objects.visible_to(user).values("pk"))
+    rows = Reservation.objects.between(edges[0], edges[-1])
+    return rows.filter(Q(cancelled_at=None) | own).select_related(
+        "host", "user", "group"
+    )
 
 
 def hosts_in(week: Week, hosts: Collection[Host], now: datetime) -> list[HostWeek]:

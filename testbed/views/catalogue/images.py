@@ -2,7 +2,6 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import User
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -12,9 +11,9 @@ from orchestration.amounts import size
 from orchestration.errors import TestbedError
 from testbed.access.permissions import require_admin
 from testbed.access.visibility import Request, page_of
+from testbed.images.catalogue import deletable_images, image_json, visible_images
 from testbed.images.saved import delete_saved, erased_image, share_with_all
 from testbed.models import SavedImage
-from testbed.models.images import SavedImageQuerySet
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.findings import installed_catalogue
 from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
@@ -28,10 +27,10 @@ def index(request: Request) -> HttpResponse:
 
     The page also has deleted ones, which count until their file is gone.
     """
-    saved = _visible(request).select_related("owner", "run__testbed__owner")
+    saved = visible_images(request.user).select_related("owner", "run__testbed__owner")
     ours = installed_catalogue().values()
     if wants_json(request):
-        shapes = [_shape(one, request.user) for one in saved.kept()]
+        shapes = [image_json(one, request.user) for one in saved.kept()]
         return JsonResponse({"saved": shapes})
     context = {
         "page": page_of(request, saved),
@@ -44,7 +43,7 @@ def index(request: Request) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def delete(request: Request, pk: int) -> HttpResponse:
     """Ask what dies, and delete an image of the user's; lab admins delete any."""
-    image = get_object_or_404(_deletable(request), pk=pk)
+    image = get_object_or_404(deletable_images(request.user), pk=pk)
     question = _question(
         f"Delete image {image}?",
         "No YAML can name it any more. Its file goes from all hosts, and counts to its "
@@ -103,32 +102,3 @@ def _question(title: str, text: str, address: str, button: str) -> Question:
         keep="Keep it",
         section=("Images", back),
     )
-
-
-def _visible(request: Request) -> SavedImageQuerySet:
-    if request.user.is_superuser:
-        return SavedImage.objects.all()
-    own = SavedImage.objects.filter(owner=request.user)
-    return own | SavedImage.objects.usable_by(request.user)
-
-
-def _deletable(request: Request) -> SavedImageQuerySet:
-    kept = SavedImage.objects.kept()
-    return kept if request.user.is_superuser else kept.filter(owner=request.user)
-
-
-def _shape(image: SavedImage, user: User) -> dict[str, object]:
-    """Return an image for programs; its testbed only to those who may know of it."""
-    is_known = user.is_superuser or image.owner_id == user.pk
-    return {
-        "id": image.pk,
-        "name": image.name,
-        "owner": str(image.owner),
-        "shared": image.is_shared,
-        "ready": bool(image.sha256),
-        "bytes": image.size_bytes,
-        "sha256": image.sha256,
-        "account": image.account,
-        "origin": image.origin if is_known else "",
-        "created_at": image.created_at,
-    }

@@ -1,5 +1,7 @@
 """Packet captures: start one from the testbed's page, and download its file."""
 
+from functools import partial
+
 from django import forms
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, StreamingHttpResponse
@@ -13,6 +15,7 @@ from orchestration.plan.captures import MOST_SNAPLEN, place_named
 from orchestration.plan.execution import Execution, Form, parse_execution
 from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
+from testbed.access.sessions import user_of_session
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
 from testbed.pages.execution.captures import growing
 from testbed.runs.creation import create_execution
@@ -79,7 +82,7 @@ def download(request: Request, pk: int) -> HttpResponseBase:
     is_there = not run.is_over or capture_file(run).is_file()
     if not (run.is_capture and is_there):
         raise Http404("This run has no packets.")
-    pieces = growing(run, request.session.session_key)
+    pieces = growing(run, partial(user_of_session, request.session.session_key))
     response = StreamingHttpResponse(pieces, content_type=PCAP)
     name = f"{run.testbed.name}-{run.pk}.pcap"
     header = content_disposition_header(True, name) or "attachment"

@@ -5,9 +5,6 @@ Files are sent as bytes to be saved and never shown: guests wrote them.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import chain
-from urllib.parse import parse_qs
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -18,23 +15,24 @@ from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods
 
-from orchestration.errors import TestbedError
-from orchestration.plan.model import Kind
-from orchestration.project.fetched_files import end_of_archive
 from testbed.access.permissions import Act, record_act, require
 from testbed.access.visibility import Request, execution_for, not_stored, page_of
-from testbed.models import Protected, Run, Task
+from testbed.models import Protected, Run
 from testbed.pages.execution.copies import is_fetch
 from testbed.pages.execution.fetched import (
     are_removed,
+    asked_for,
     fetched_files,
     fetched_guest,
+    in_fetched_files,
     places_of,
     row_of,
     shown,
+    tar_of,
+    task_of_guest,
+    tasks_of_fetch,
 )
-from testbed.pages.streaming import in_pieces, while_made
-from testbed.runs.event_rows import clean
+from testbed.pages.streaming import while_made
 from testbed.testbeds.erasure.fetched import delete_fetched, erased_fetched
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
@@ -50,10 +48,10 @@ BYTES, TAR = "application/octet-stream", "application/x-tar"
 def index(request: Request, pk: int) -> HttpResponse:
     """Show the guests of a fetch, or a folder of one of them."""
     run = _fetch_for(request, pk)
-    guest, path = _asked(request)
+    guest, path = asked_for(request.META.get("QUERY_STRING", ""))
     if guest:
         return _folder(request, run, guest, path)
-    page = page_of(request, _tasks(run))
+    page = page_of(request, tasks_of_fetch(run))
     guests = [fetched_guest(run, task) for task in page]
     context = {"run": run, "page": page, "guests": guests}
     context |= {"is_removed": are_removed(guests)}
@@ -67,10 +65,10 @@ def index(request: Request, pk: int) -> HttpResponse:
 def one(request: Request, pk: int) -> HttpResponseBase:
     """Send one file, to be saved."""
     run = _fetch_for(request, pk)
-    guest, path = _asked(request)
-    _require_guest(run, guest)
+    guest, path = asked_for(request.META.get("QUERY_STRING", ""))
+    task_of_guest(run, guest)
     files = fetched_files(run, guest)
-    with _found(), files.open(path) as file:
+    with in_fetched_files(), files.open(path) as file:
         size = os.fstat(file.fileno()).st_size
     _log(request, run, f"{guest}: {path}")
     response = _download(files.content(path), BYTES, path.rpartition("/")[2])
@@ -85,16 +83,10 @@ def one(request: Request, pk: int) -> HttpResponseBase:
 def archive(request: Request, pk: int) -> HttpResponseBase:
     """Send all files, those of one guest or one folder, as one archive."""
     run = _fetch_for(request, pk)
-    guest, path = _asked(request)
-    if guest:
-        _require_guest(run, guest)
-    name = f"{run.testbed.name}-fetched-{run.pk}"
-    with _found():
-        members = _packed(run, guest, path) if guest else _all_packed(run, name)
+    guest, path = asked_for(request.META.get("QUERY_STRING", ""))
+    name, pieces = tar_of(run, guest, path)
     _log(request, run, f"{guest or 'all guests'}: {path or 'all files'}")
-    parts = filter(None, (name, guest, path.rpartition("/")[2]))
-    pieces = in_pieces(chain(members, (end_of_archive(),)))
-    return _download(pieces, TAR, f"{'-'.join(parts)}.tar")
+    return _download(pieces, TAR, name)
 
 
 @not_stored
@@ -142,70 +134,19 @@ def _fetch_for(request: Request, pk: int) -> Run:
     return run
 
 
-def _asked(request: Request) -> tuple[str, str]:
-    """Return the guest and the path of an address; a path is any bytes."""
-    query = parse_qs(request.META.get("QUERY_STRING", ""), errors="surrogateescape")
-    guest, path = (query.get(name, [""])[-1] for name in ("guest", "path"))
-    return clean(guest), path
-
-
-def _tasks(run: Run) -> list[Task]:
-    found = Task.objects.filter(instruction__run=run).exclude(
-        instruction__kind=Kind.END
-    )
-    return list(found.order_by("instruction__index", "id").defer("detail"))
-
-
-def _require_guest(run: Run, guest: str) -> Task:
-    """Return the task of a guest of this run. Raises: Http404."""
-    found = Task.objects.filter(instruction__run=run, resource=guest).first()
-    if found is None:
-        raise Http404("This guest was not asked for files in this run.")
-    return found
-
-
 def _folder(request: Request, run: Run, guest: str, path: str) -> HttpResponse:
-    about = fetched_guest(run, _require_guest(run, guest))
+    about = fetched_guest(run, task_of_guest(run, guest))
     files = fetched_files(run, guest)
     context = {"run": run, "guest": about, "places": list(places_of(guest, path))}
     context |= {"is_removed": are_removed((about,))}
     if about.is_there:
-        with _found():
+        with in_fetched_files():
             page = page_of(request, files.names(path))
             entries = files.entries(path, list(page))
         rows = [row_of(guest, path, entry) for entry in entries]
         query = {"guest": guest, "path": os.fsencode(path)}
         context |= {"page": page, "rows": rows, "query": query}
     return render(request, "executions/fetched_folder.html", context)
-
-
-def _packed(run: Run, guest: str, path: str) -> Iterator[bytes]:
-    """Return the members of an archive. Raises: as `FetchedFiles.is_folder`."""
-    files = fetched_files(run, guest)
-    files.is_folder(path)
-    if not files.is_there:
-        raise FileNotFoundError(guest)
-    return files.packed(path, path.rpartition("/")[2] or guest)
-
-
-def _all_packed(run: Run, name: str) -> Iterator[bytes]:
-    """Return the members of an archive of all guests' files. Raises: Http404."""
-    guests = [task.resource for task in _tasks(run)]
-    there = [guest for guest in guests if fetched_files(run, guest).is_there]
-    if not there:
-        raise Http404("There are no fetched files.")
-    return chain.from_iterable(
-        fetched_files(run, guest).packed("", f"{name}/{guest}") for guest in there
-    )
-
-
-@contextmanager
-def _found() -> Iterator[None]:
-    """Answer 404 for what is not there, and for paths that lead elsewhere."""
-    try:
-        yield
-    except (OSError, ValueError, TestbedError) as exc:
-        raise Http404("There is no such fetched file.") from exc
 
 
 def _download(pieces: Iterator[bytes], kind: str, name: str) -> StreamingHttpResponse:

@@ -16,12 +16,11 @@ from testbed.models import Testbed
 from testbed.pages.guests.page import GuestPage, find_guest, guest_page
 from testbed.samples.charts import guest_load
 from testbed.samples.reading import Period
-from testbed.ssh.config import SshWay, ways_into
+from testbed.ssh.config import SshWay, ways_into, web_name
 from testbed.ssh.status import key_status
 from testbed.testbeds.capacity import Lab
 from testbed.testbeds.erasure.protection import protections_of
 from testbed.views.problems import problem_page, wants_json
-from testbed.views.ssh.config import web_name
 
 
 @not_stored

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -18,20 +17,21 @@ from django_htmx.http import HttpResponseClientRedirect
 from orchestration.errors import TestbedError
 from orchestration.transport.ssh.first_contact import host_key_of
 from testbed.access.permissions import require_admin
-from testbed.access.record import write
 from testbed.access.visibility import Request, not_stored
 from testbed.hosts.adding import (
     ask_for_check,
+    begin,
     confirm_key,
+    done,
     lacks_optional,
     may_be_added,
     rows_of,
 )
+from testbed.hosts.adding import discard as discards
+from testbed.hosts.forms import NewHostForm
 from testbed.hosts.requirements import TITLES
 from testbed.models import Host, NewHost
-from testbed.models.record.entries import HOSTS
 from testbed.pages.waiting import unclaimed_check
-from testbed.views.hosts.forms import NewHostForm
 from testbed.views.problems import problem_page, status_of
 
 
@@ -43,7 +43,8 @@ def index(request: Request) -> HttpResponse:
     require_admin(request.user)
     form = NewHostForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        return redirect("new-host", _begun(request, form).name)
+        begin(form.instance, request.user)
+        return redirect("new-host", form.instance.name)
     context = {"form": form, "begun": NewHost.objects.all()}
     status = 422 if form.is_bound else 200
     return render(request, "hosts/new.html", context, status=status)
@@ -107,21 +108,8 @@ def discard(request: Request, name: str) -> HttpResponse:
     """Forget a host that is being added; nothing on it was changed."""
     require_admin(request.user)
     new = get_object_or_404(NewHost, name=name)
-    with transaction.atomic():
-        new.delete()
-        write(request.user, HOSTS, "gave up adding it", thing=f"host {name}")
+    discards(new, request.user)
     return redirect("new-hosts")
-
-
-def _begun(request: Request, form: NewHostForm) -> NewHost:
-    """Save a host that is to be added, and ask for its first check."""
-    form.instance.begun_by = request.user.get_username()
-    with transaction.atomic():
-        new = form.save()
-        what = f"began to add it at {new.address or 'main'}"
-        write(request.user, HOSTS, what, thing=f"host {new}")
-        ask_for_check(new, NewHost.ALL, request.user.get_username())
-    return new
 
 
 def _go(request: Request, address: str) -> HttpResponse:
@@ -137,9 +125,7 @@ def _done(
     require_admin(request.user)
     new = get_object_or_404(NewHost, name=name)
     try:
-        with transaction.atomic():
-            act(new)
-            write(request.user, HOSTS, what, thing=f"host {new}")
+        done(new, act, request.user, what)
     except TestbedError as exc:
         back = reverse("new-host", args=[name])
         return problem_page(request, exc, status=status_of(exc), back=back)

@@ -2,7 +2,6 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -11,11 +10,10 @@ from django.views.decorators.http import require_http_methods, require_POST
 from orchestration.errors import TestbedError
 from testbed.access.permissions import require_admin
 from testbed.access.visibility import Request, host_for, not_stored
-from testbed.hosts import drain as drains
 from testbed.hosts.editing import Conflict, remove_host, save_edit, things_on
+from testbed.hosts.forms import HostForm
 from testbed.models import Host
-from testbed.notifications.reservations import tell_drain_ended, tell_drained
-from testbed.views.hosts.forms import HostForm
+from testbed.notifications.reservations import drain_and_tell, end_drain_and_tell
 from testbed.views.problems import problem_page, status_of
 
 
@@ -26,8 +24,10 @@ def drain(request: Request, name: str) -> HttpResponse:
     require_admin(request.user)
     host = host_for(request, name)
     try:
-        with transaction.atomic():
-            _drain_or_end(request, host)
+        if request.POST.get("do") == "end":
+            end_drain_and_tell(host, request.user)
+        else:
+            drain_and_tell(host, request.user, request.POST.get("reason", ""))
     except TestbedError as exc:
         back = reverse("host", args=[name])
         return problem_page(request, exc, status=status_of(exc), back=back)
@@ -70,18 +70,6 @@ def remove(request: Request, name: str) -> HttpResponse:
         return problem_page(request, exc, status=status_of(exc), back=back)
     messages.success(request, f"{name} was removed.")
     return redirect("hosts")
-
-
-def _drain_or_end(request: Request, host: Host) -> None:
-    """Drain a host or end that, and tell the holders of its reservations."""
-    by = request.user
-    if request.POST.get("do") == "end":
-        drains.end_drain(host, by.get_username())
-        tell_drain_ended(host, by)
-        return
-    drains.drain(host, by.get_username(), request.POST.get("reason", ""))
-    host.refresh_from_db()
-    tell_drained(host, by)
 
 
 def _edit_page(

@@ -48,8 +48,7 @@ def read(request: Request) -> HttpResponse:
     """Mark as read all that there was when the page was shown."""
     newest = request.POST.get("newest", "")
     if newest.isascii() and newest.isdecimal() and len(newest) <= MOST_DIGITS:
-        shown = Notification.objects.unread(request.user).filter(pk__lte=int(newest))
-        shown.update(read_at=timezone.now())
+        Notification.objects.read_up_to(request.user, int(newest))
     return redirect("notifications")
 
 

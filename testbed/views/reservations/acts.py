@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
 from django.http import HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -17,7 +16,7 @@ from orchestration.errors import TestbedError
 from testbed.access.visibility import Request, not_stored, reservation_for
 from testbed.models import Reservation
 from testbed.models.expiry import database_now
-from testbed.notifications.reservations import tell_of_act
+from testbed.notifications.reservations import done_and_told
 from testbed.pages.reservations.shown import shown_as, used_of
 from testbed.reservations import changes
 from testbed.reservations.holders import require_change
@@ -68,8 +67,9 @@ def cancel(request: Request, pk: int) -> HttpResponse:
         context = {"one": one, "used": used}
         return render(request, "reservations/cancel.html", context)
     try:
-        with transaction.atomic():
-            tell_of_act(changes.cancel(row, request.user), "cancelled", request.user)
+        done_and_told(
+            lambda: changes.cancel(row, request.user), "cancelled", request.user
+        )
     except TestbedError as exc:
         back = reverse("reservation", args=[pk])
         return problem_page(request, exc, status=status_of(exc), back=back)
@@ -93,9 +93,7 @@ def _saved(
     problem = None
     if form.is_valid():
         try:
-            with transaction.atomic():
-                row = save()
-                tell_of_act(row, verb, request.user)
+            row = done_and_told(save, verb, request.user)
         except TestbedError as exc:
             problem = exc
         else:

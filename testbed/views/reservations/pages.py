@@ -2,18 +2,15 @@
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import User
-from django.db.models import Q
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from testbed.access.visibility import Request, not_stored, page_of, reservation_for
-from testbed.models import Host, Reservation
+from testbed.models import Host
 from testbed.models.expiry import database_now
-from testbed.models.reservations.rows import ReservationQuerySet
 from testbed.pages.reservations.shown import shown, shown_as, used_of
-from testbed.pages.reservations.week import Week, hosts_in, week_of
+from testbed.pages.reservations.week import hosts_in, rows_of_week, week_of
 from testbed.reservations.holders import may_change
 from testbed.views.problems import wants_json
 
@@ -27,7 +24,7 @@ def index(request: Request) -> HttpResponse:
     week = week_of(request.GET.get("week", ""), now)
     page = page_of(request, Host.objects.all(), "hosts")
     hosts = hosts_in(week, list(page), now)
-    rows = page_of(request, _rows(week, request.user))
+    rows = page_of(request, rows_of_week(week, request.user))
     found = shown(rows.object_list, request.user, now)
     if wants_json(request):
         shape = {"hosts": [one.json() for one in hosts], "week": week.name}
@@ -62,16 +59,3 @@ def show(request: Request, pk: int) -> HttpResponse:
         "may_change": found.is_open and may_change(request.user, row),
     }
     return render(request, "reservations/page.html", context)
-
-
-def _rows(week: Week, user: User) -> ReservationQuerySet:
-    """Return the week's reservations, in order.
-
-    Those that were cancelled, of which there may be any number, for their readers alone.
-    """
-    edges = week.edges
-    own = Q(pk__in=Reservation.objects.visible_to(user).values("pk"))
-    rows = Reservation.objects.between(edges[0], edges[-1])
-    return rows.filter(Q(cancelled_at=None) | own).select_related(
-        "host", "user", "group"
-    )

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import NotAllowed, require_admin
+from testbed.access.permissions import require_admin
 from testbed.access.visibility import Request, not_stored
 from testbed.sharing.groups import (
     add_manager,
@@ -19,6 +19,7 @@ from testbed.sharing.groups import (
     manages,
     remove_manager,
     remove_member,
+    require_manager,
 )
 from testbed.sharing.people import groups_of
 
@@ -83,12 +84,7 @@ def _change_of(user: User, group: Group, do: str) -> Change:
     if do in OF_ADMINS:
         require_admin(user)
         return OF_ADMINS[do]
-    if not manages(user, group):
-        problem = TestbedError(
-            f"As a member of group {group} you may not change it.",
-            hint="Ask one of its managers, or a lab admin.",
-        )
-        raise NotAllowed(problem)
+    require_manager(user, group)
     if do not in OF_MANAGERS:
         raise TestbedError("There is no such change of a group.")
     return OF_MANAGERS[do]

@@ -10,9 +10,9 @@ from testbed.access.addresses import Address
 from testbed.access.permissions import Act, require_admin
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Testbed
+from testbed.pages.listing.record import RecordForm, as_csv, rows_of
 from testbed.pages.streaming import while_made
 from testbed.views.execution.downloads import bounded
-from testbed.views.sharing.record_rows import RecordForm, as_csv, rows_of
 
 
 @not_stored

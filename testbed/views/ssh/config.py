@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from urllib.parse import urlsplit
 
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
@@ -12,7 +11,12 @@ from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.pages.overview import state_of
-from testbed.ssh.config import config_text, known_hosts_text, ways_into
+from testbed.ssh.config import (
+    config_text,
+    known_hosts_text,
+    ways_into,
+    web_name,
+)
 
 
 @not_stored
@@ -35,8 +39,3 @@ def download(request: Request, address: Address) -> HttpResponse:
     response = HttpResponse(archive.getvalue(), content_type="application/zip")
     response.headers["Content-Disposition"] = f'attachment; filename="{folder}.zip"'
     return response
-
-
-def web_name(request: Request) -> str:
-    """Return the name by which the browser reaches main, without a port."""
-    return urlsplit(f"//{request.get_host()}").hostname or ""

@@ -1,9 +1,17 @@
 """How many requests a token sends in a minute, and the memory of that."""
 
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 from django.contrib.auth.models import User
 
-from testbed.access.rates import WINDOW_S, Rates
+from testbed.access.rates import TRY_AGAIN_S, WINDOW_S, Rates, SharedRates
 from tests.testbed.api.conftest import asker
+from tests.waiting import wait_until
 
 
 class Clock:
@@ -62,3 +70,43 @@ def test_flood_is_refused_and_each_answer_tells_what_is_left(
     assert 1 <= int(answers[2].headers["Retry-After"]) <= WINDOW_S
     assert answers[2].json()["hint"].startswith("Wait ")
     assert asker(owner)("GET", "/me").status_code == 200
+
+
+@contextmanager
+def redis_at(socket: Path) -> Iterator[None]:
+    """Run a Redis of the test's own."""
+    words = ("redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "")
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=socket.parent)
+    try:
+        wait_until(socket.exists)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis is missing")
+def test_processes_count_together_and_alone_while_redis_is_away(tmp_path: Path):
+    clock, url = Clock(), f"unix://{tmp_path}/redis"
+    one, other = (SharedRates(url, Rates(clock), clock) for _ in range(2))
+
+    with redis_at(tmp_path / "redis"):
+        together = [each.count("a", 3) for each in (one, other, one, other)]
+        another = other.count("b", 3)
+    away = [each.count("a", 3).left for each in (one, other, one)]
+    with redis_at(tmp_path / "redis"):
+        not_tried = one.count("a", 3).left
+        clock.now += TRY_AGAIN_S
+        back = [each.count("a", 3).left for each in (one, other)]
+
+    assert [rate.left for rate in together] == [2, 1, 0, -1]
+    assert all(1 <= rate.left_s <= WINDOW_S for rate in together)
+    assert another.left == 2
+    assert (away, not_tried) == ([2, 2, 1], 0)
+    assert back == [2, 1]
+
+
+def test_redis_that_was_never_there_stops_no_request(tmp_path: Path):
+    rates = SharedRates(f"unix://{tmp_path}/none", Rates(), Clock())
+
+    assert [rates.count("a", 2).left for _ in range(3)] == [1, 0, -1]

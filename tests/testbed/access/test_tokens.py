@@ -10,11 +10,13 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from testbed.access.permissions import (
+    OWN_SCOPES,
     SCOPE_OF,
     SCOPES,
     TABLE,
     Act,
     NotAllowed,
+    OwnAct,
     Permissions,
     is_admin,
     may,
@@ -53,7 +55,8 @@ def test_each_act_is_in_one_scope():
     named = [act for acts in SCOPES.values() for act in acts]
 
     assert sorted(named) == sorted(Act)
-    assert SCOPES.keys() == set(Scope)
+    assert SCOPES.keys() == OWN_SCOPES.keys() == set(Scope)
+    assert sorted(act for acts in OWN_SCOPES.values() for act in acts) == sorted(OwnAct)
 
 
 def test_page_and_code_have_the_same_scopes():
@@ -62,7 +65,8 @@ def test_page_and_code_have_the_same_scopes():
     acts = {scope.value: set(rows[scope].split(", ")) for scope in Scope}
 
     assert acts == {
-        scope.value: {act.value for act in SCOPES[scope]} for scope in Scope
+        scope.value: {act.value for act in (*SCOPES[scope], *OWN_SCOPES[scope])}
+        for scope in Scope
     }
 
 

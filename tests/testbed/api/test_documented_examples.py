@@ -12,6 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from testbed.access.tokens import make_token
 from testbed.models import Run, Testbed
+from tests.testbed.conftest import Doors
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"
 BLOCKS = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -34,15 +35,21 @@ def answer_of_last_block() -> str:
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 @pytest.mark.django_db(transaction=True)
 def test_examples_run_as_they_are_written(
-    live_server: LiveServer, owner: User, testbed: Testbed, tmp_path: Path
+    live_server: LiveServer,
+    owner: User,
+    admin: User,
+    testbed: Testbed,
+    doors: Doors,
+    tmp_path: Path,
 ):
-    _, token = make_token(owner, "docs", ["run", "edit"], 7)
-    well, stale = commands()
-    script = f"set -euo pipefail\n{well}\nset +e\n{stale}"
+    _, token = make_token(owner, "docs", ["run", "edit", "manage"], 7)
+    *well, stale = commands()
+    script = "\n".join(("set -euo pipefail", *well, "set +e", stale))
     env = os.environ | {
         "TESTBED": live_server.url,
         "ACCOUNT": owner.username,
         "TOKEN": token,
+        "ADMIN_TOKEN": make_token(admin, "docs", ["admin"], 7)[1],
     }
 
     done = subprocess.run(
@@ -57,6 +64,9 @@ def test_examples_run_as_they_are_written(
 
     assert answer_of_last_block() in done.stdout, (done.stdout[-3000:], done.stderr)
     ring = Testbed.objects.get(name="ring")
-    assert (ring.description, Testbed.objects.count()) == ("a ring", 2)
+    names = Testbed.objects.order_by("name").values_list("name", flat=True)
+    assert list(names) == ["lab", "packed", "ring", "ring-copy"]
+    assert ring.description == "a ring"
+    assert ring.project.file("bin/hi.sh").is_file()
     assert "# changed" in ring.project.yaml.read_text()
     assert Run.objects.get(testbed=ring).cancel_requested_by == owner

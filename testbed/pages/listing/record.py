@@ -10,11 +10,12 @@ from django import forms
 from django.db.models import Q
 from django.utils import timezone
 
-from testbed.access.permissions import Act
+from orchestration.errors import TestbedError
+from testbed.access.permissions import Act, OwnAct
 from testbed.models import Entry, Run, Testbed
 from testbed.models.record.entries import OTHER_ACTS, EntryQuerySet
 
-ACT_WORDS = OTHER_ACTS | {act.name.lower(): act.value for act in Act}
+ACT_WORDS = {act.name.lower(): act.value for act in (*OwnAct, *Act)} | OTHER_ACTS
 OUTCOMES = (
     *(value for value in Entry.Outcome.values if value != Entry.Outcome.STARTED),
     "running",
@@ -62,6 +63,14 @@ class RecordForm(forms.Form):
         if not self.is_valid():
             return Entry.objects.none()
         return _chosen(self.cleaned_data, testbed)
+
+    @property
+    def problem(self) -> TestbedError | None:
+        """The error of the first bad field, for programs; None without one."""
+        if self.is_valid():
+            return None
+        name, errors = next(iter(self.errors.items()))
+        return TestbedError(f"{name}: {errors[0]}", hint="See docs/record.md.")
 
     @property
     def query(self) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""The own things of a user, and the groups of users."""

@@ -1,0 +1,1 @@
+"""Files of testbeds that are sent in parts."""

@@ -1,0 +1,229 @@
+"""Receives a file of a testbed in parts, and puts it in its place at the end.
+
+Called by the API with a user who was allowed to edit the testbed just now. The parts lie
+beside the testbed's files and count against its owner's limits from the begin on. What
+is received is written piece by piece; a part is on the disk before its row says so.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Q, Sum
+from django.utils import timezone
+
+from orchestration.compose.files import composed
+from orchestration.errors import PathOutside, TestbedError
+from orchestration.files import give_to_owner_of
+from orchestration.locks import held_if_free
+from testbed.access.limits import LimitReached, require_files
+from testbed.access.permissions import Act, record_act
+from testbed.models import Testbed, Upload
+from testbed.testbeds.editing import digest_of, open_file, require_seen
+from testbed.testbeds.files import files_locked
+from testbed.testbeds.stored_files import (
+    count_again,
+    files_bytes_of,
+    list_files,
+    reserve,
+    wait_for_other_uploads,
+)
+from testbed.testbeds.uploads import check_bounds, safe_path
+
+MOST_OPEN = 10
+KEPT = timedelta(hours=24)
+ANY = "*"
+
+
+class UploadEnded(TestbedError):
+    """The upload expired, was ended, or is whole already."""
+
+
+class WrongOffset(TestbedError):
+    """A part does not begin where the last one ended."""
+
+
+class PartTooLong(TestbedError):
+    """A part goes beyond the announced size."""
+
+
+class UploadBusy(TestbedError):
+    """Another part of the same upload is being received."""
+
+
+class WrongDigest(TestbedError):
+    """The whole file is not the one that was announced; it was removed."""
+
+
+def begin(
+    testbed: Testbed, user: User, path: str, size: int, *, seen: str, sha256: str
+) -> Upload:
+    """Begin an upload; `seen` and `sha256` are as in its row.
+
+    Raises: PathOutside, EditConflict, LimitReached, UploadRefused.
+    """
+    plain = safe_path(composed(path))
+    require_seen(open_file(testbed, plain), _expected(seen))
+    kept = list_files(testbed)
+    check_bounds(dict.fromkeys((*kept, plain), b""))
+    others = sum(kept[name] for name in kept.keys() - {plain})
+    with transaction.atomic():
+        wait_for_other_uploads(testbed.owner, user)
+        _require_one_more(user)
+        _require_room(testbed, others + size)
+        return Upload.objects.create(
+            user=user,
+            testbed=testbed,
+            path=plain,
+            size=size,
+            seen=seen,
+            sha256=sha256,
+            expires_at=timezone.now() + KEPT,
+        )
+
+
+def receive(upload: Upload, offset: int, pieces: Iterable[bytes]) -> Upload:
+    """Write a part that begins at `offset`; return the row as it is then.
+
+    Raises: UploadEnded, UploadBusy, WrongOffset, PartTooLong.
+    """
+    with _alone(upload) as row:
+        if offset != row.offset:
+            raise WrongOffset(
+                f"{row.offset} bytes have arrived; this part begins at {offset}.",
+                hint="Ask for the offset with HEAD, and go on there.",
+            )
+        row.offset = _write(row, pieces)
+        row.expires_at = timezone.now() + KEPT
+        row.save(update_fields=["offset", "expires_at"])
+        return row
+
+
+def finish(upload: Upload) -> str:
+    """Put a whole upload in its place; return its digest.
+
+    Where the file there is another one by now, the upload stays. Raises: UploadEnded,
+    UploadBusy, WrongDigest, EditConflict, LimitReached, PathOutside.
+    """
+    with _alone(upload) as row:
+        part = part_of(row)
+        part.touch(0o600)
+        digest = digest_of(part)
+        if row.sha256 and digest != row.sha256:
+            remove(row)
+            raise WrongDigest(
+                f"{row.path} arrived with the SHA-256 {digest}, not {row.sha256}.",
+                hint="It was removed. Send it again.",
+            )
+        _put_in_place(row, part)
+        row.delete()
+    record_act(row.user, Act.EDIT, row.testbed, f"uploaded {row.path}")
+    return digest
+
+
+def remove(upload: Upload) -> None:
+    """End an upload, and remove what has arrived."""
+    upload.delete()
+    part_of(upload).unlink(missing_ok=True)
+
+
+def part_of(upload: Upload) -> Path:
+    """Return the file that holds what has arrived."""
+    return upload.testbed.directory / "uploads" / upload.key
+
+
+def _require_one_more(user: User) -> None:
+    if Upload.objects.filter(user=user).count() >= MOST_OPEN:
+        raise LimitReached(
+            f"You have {MOST_OPEN} open uploads.",
+            hint="Send the rest of one, or end it with DELETE.",
+        )
+
+
+def _require_room(testbed: Testbed, bytes_then: int) -> None:
+    """Let a testbed have so many bytes beside what is under way. Raises: LimitReached."""
+    owner = testbed.owner
+    under_way = Upload.objects.filter(testbed__owner=owner).aggregate(
+        here=Sum("size", filter=Q(testbed=testbed)),
+        elsewhere=Sum("size", filter=~Q(testbed=testbed)),
+    )
+    elsewhere = files_bytes_of(owner, but=testbed) + (under_way["elsewhere"] or 0)
+    in_testbed = bytes_then + (under_way["here"] or 0)
+    require_files(owner, in_testbed=in_testbed, elsewhere=elsewhere)
+
+
+@contextmanager
+def _alone(upload: Upload) -> Iterator[Upload]:
+    """Yield the row as it is, while no other request changes it.
+
+    Raises: UploadBusy, UploadEnded.
+    """
+    part = part_of(upload)
+    with held_if_free(part) as is_held:
+        if not is_held:
+            raise UploadBusy(
+                "Another part of this upload is being received.",
+                hint="Wait for its end, then ask for the offset with HEAD.",
+            )
+        people = ("user", "testbed__owner")
+        row = Upload.objects.select_related(*people).filter(pk=upload.pk).first()
+        if row is None:
+            part.unlink(missing_ok=True)
+            raise UploadEnded(
+                "This upload has ended.", hint="Look whether the file is there."
+            )
+        yield row
+
+
+def _write(row: Upload, pieces: Iterable[bytes]) -> int:
+    """Write a part behind what has arrived; return the new offset.
+
+    Raises: PartTooLong (nothing of it is kept).
+    """
+    with part_of(row).open("r+b") as file:
+        give_to_owner_of(row.testbed.project.files, file.fileno())
+        file.truncate(row.offset)  # what a crash left of a part that was not noted
+        file.seek(row.offset)
+        end = row.offset
+        for piece in pieces:
+            end += len(piece)
+            if end > row.size:
+                file.truncate(row.offset)
+                raise PartTooLong(
+                    f"{row.path} was announced with {row.size} bytes; this part has more.",
+                    hint="Ask for the offset with HEAD, and send what is missing.",
+                )
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    return end
+
+
+def _put_in_place(row: Upload, part: Path) -> None:
+    testbed = row.testbed
+    with files_locked(testbed):
+        require_seen(open_file(testbed, row.path), _expected(row.seen))
+        kept = list_files(testbed)
+        check_bounds(dict.fromkeys((*kept, row.path), b""))
+        found = sum(kept[name] for name in kept.keys() - {row.path}) + row.size
+        reserve(testbed, found, is_more=found > sum(kept.values()))
+        target = testbed.project.file(row.path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.replace(target)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as exc:
+            raise PathOutside(
+                f"{row.path!r} is a file in one place and a folder in another.",
+                hint="Rename one of them.",
+            ) from exc
+        finally:
+            count_again(testbed)
+
+
+def _expected(seen: str) -> str | None:
+    """Return the digest that a save expects, as `require_seen` takes it."""
+    return None if seen == ANY else seen
