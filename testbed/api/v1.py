@@ -24,7 +24,7 @@ from testbed.api.hosts import hosts
 from testbed.api.problems import CONTENT_TYPE, Refused, problem_answer
 from testbed.api.sharing import expiry, protection, shares
 from testbed.api.signing_in import SessionAuth, TokenAuth
-from testbed.api.testbeds import files, testbeds, trash
+from testbed.api.testbeds import files, inputs, testbeds, trash
 
 JSON = "application/json"
 MOST_SHOWN = 20
@@ -86,7 +86,7 @@ class Api(NinjaAPI):
 
 api = Api(
     title="Testbed",
-    version="1",
+    version="1.1",
     description="Most of what the pages do, for programs: docs/api.md names the rest.",
     urls_namespace="api",
     docs_url=None,
@@ -100,6 +100,7 @@ _MODULES = (
     testbeds,
     files,
     trash,
+    inputs,
     runs,
     answers,
     guests,

@@ -42,6 +42,7 @@ TABLE: dict[str, tuple[str, str, object, str, Act, int]] = {
     ),
     "save_file": ("PUT", f"{LAB}/files/new.sh", b"new", "testbed", Act.EDIT, 428),
     "delete_file": ("DELETE", f"{LAB}/files/a.sh", None, "testbed", Act.EDIT, 422),
+    "read_inputs": ("GET", f"{LAB}/inputs", None, "testbed", Act.UP, 200),
     "list_trash": ("GET", "/trash", None, "own", Act.SEE, 200),
     "restore_from_trash": (
         "POST",
