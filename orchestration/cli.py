@@ -18,7 +18,7 @@ from typing import TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestration.compose.catalogue import Catalogue, Image, load_catalogue
+from orchestration.compose.catalogue import TEST_GUEST, Catalogue, load_catalogue
 from orchestration.compose.check import check
 from orchestration.compose.files import FolderFiles
 from orchestration.compose.language.built import require_built
@@ -41,8 +41,6 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 HOSTS = TypeAdapter(tuple[HostState, ...])
 # RFC 2544's range, which no lab uses for hosts.
 FIRST_ADDRESS = IPv4Address("198.18.0.1")
-# Built by script/lab/guest-image; nothing here reads it.
-TEST_GUEST = Image(name="test_guest", path="test_guest.qcow2")
 
 
 def main(arguments: Sequence[str]) -> int:
