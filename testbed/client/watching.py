@@ -15,6 +15,7 @@ from websockets.exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
     InvalidHandshake,
+    InvalidStatus,
 )
 from websockets.sync.client import ClientConnection
 
@@ -25,6 +26,7 @@ RECONNECT_FOR_S = 120.0
 RECONNECT_EVERY_S = 0.5
 # Close codes from here on are the server's refusals, not accidents.
 REFUSALS = 4400
+REFUSED_STATUSES = (401, 403, 404)
 
 
 def watch(
@@ -79,7 +81,9 @@ def send(socket: ClientConnection, frame: Frame) -> None:
 
 
 def is_refusal(exc: Exception) -> bool:
-    """Return whether the server closed a websocket because it refuses."""
+    """Return whether the server refuses a websocket, at its start or later."""
+    if isinstance(exc, InvalidStatus):
+        return exc.response.status_code in REFUSED_STATUSES
     if not isinstance(exc, ConnectionClosedError) or exc.rcvd is None:
         return False
     return exc.rcvd.code >= REFUSALS
