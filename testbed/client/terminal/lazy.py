@@ -14,14 +14,19 @@ import click
 
 # A command's place, as `module:function`, and its sentence in the list of commands.
 Table = Mapping[str, tuple[str, str]]
+# First words as they were spelled before → as they are.
+Former = Mapping[tuple[str, ...], tuple[str, ...]]
 
 
 class LazyGroup(click.Group):
     """A group of commands that are imported when they are run or completed."""
 
-    def __init__(self, *args: Any, table: Table, **more: Any) -> None:
+    def __init__(
+        self, *args: Any, table: Table, former: Former | None = None, **more: Any
+    ) -> None:
         super().__init__(*args, **more)
         self.table = table
+        self.former = former or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
@@ -46,12 +51,22 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command. Raises: click.UsageError, with the closest names."""
+        args = self._renamed(args)
         name = args[0]
         if name not in self.table and not name.startswith("-"):
             near = [one for one in self.table if one.startswith(name[:2])]
             more = f" Is it {' or '.join(near)}?" if near else ""
             ctx.fail(f"There is no command {name}.{more}")
         return super().resolve_command(ctx, args)
+
+    def _renamed(self, args: list[str]) -> list[str]:
+        """Return the words with a former spelling replaced, which is said."""
+        for old, new in self.former.items():
+            if tuple(args[: len(old)]) == old:
+                words = f"`{' '.join(old)}` is `{' '.join(new)}` now."
+                click.echo(words, err=True)
+                return [*new, *args[len(old) :]]
+        return args
 
 
 def optional(name: str) -> ModuleType | None:

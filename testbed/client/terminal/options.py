@@ -80,6 +80,7 @@ def _keep_width(ctx: click.Context, parameter: click.Parameter, value: Any) -> N
 _OPTIONS = (
     click.option(
         "--server",
+        "--server-connection",
         metavar="URL",
         envvar="TESTBED_SERVER",
         expose_value=False,

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.errors import TestbedError
+from testbed.client.rest.problems import NotThere
 from testbed.client.rest.server import Server, declines
 from testbed.client.terminal.agreement import agreement
 from testbed.client.terminal.exits import WrongUse
@@ -20,6 +21,7 @@ class Session:
         self.server = server
         self.settings = chosen
         self._account = account
+        self.named = ""
 
     @property
     def account(self) -> str:
@@ -50,21 +52,40 @@ class Session:
 
     def full_name(self, name: str) -> str:
         """Return `olive/lab` of one's own `lab`."""
-        return name if "/" in name else f"{self.account}/{name}"
+        self.named = name if "/" in name else f"{self.account}/{name}"
+        return self.named
 
 
 @contextmanager
 def session(*, yes: bool | None = None) -> Iterator[Session]:
     """Open the server of the command that runs; `yes` agrees to what is erased.
 
-    The server of the folder is used unless another one is named.
+    The server of the folder is used unless another one is named. Raises: WrongUse (no
+    server, or no token for it).
     """
     chosen = settings()
     url = chosen.server or _link_of(chosen).server
     found = Tokens.of_user().find(url)
     agrees = declines if yes is None else agreement(yes=yes)
     with Server(found.url, found.token, agrees=agrees) as server:
-        yield Session(server, chosen, found.account)
+        one = Session(server, chosen, found.account)
+        try:
+            yield one
+        except NotThere as exc:
+            raise _named(exc, one.named) from exc
+
+
+def _named(exc: NotThere, testbed: str) -> NotThere:
+    """Return the same refusal with the testbed that was meant."""
+    if not testbed:
+        return exc
+    return NotThere(
+        f"There is no testbed {testbed}, or not what you named of it.",
+        hint="It may have been deleted, or it is another user's: see "
+        "`testbed testbeds list`.",
+        status=exc.status,
+        body=exc.body,
+    )
 
 
 def _folder_of(chosen: Settings) -> Path | None:
