@@ -42,8 +42,9 @@ def up(
 ) -> int:
     """Bring the testbed up, with the folder's files.
 
-    What changed here is sent first. The run is planned here and on the server; both
-    plans have to be the same. Ctrl+C cancels the run, and once more leaves it running.
+    Files that changed here are sent first. The run is planned here and on the server;
+    both plans have to be the same. Ctrl+C cancels the run, and once more leaves it
+    running.
     """
     options = Options(provision=provision, rerun_scripts=rerun_scripts)
     return _changed(Command.UP, options, plan_on_server, detach, yes)

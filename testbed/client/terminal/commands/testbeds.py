@@ -111,7 +111,7 @@ def share(name: str, user: str, group: str, role: str | None, remove: bool) -> N
             print_json({"items": found})
             return
         rows = [(row["user"] or f"group {row['group']}", row["role"]) for row in found]
-        print_table(("With", "Role"), rows, empty=f"{name} is shared with nobody.")
+        print_table(("With", "Role"), rows, empty=f"{name} is not shared.")
 
 
 def _change_share(
