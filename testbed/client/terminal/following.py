@@ -63,7 +63,8 @@ class Follower:
         except KeyboardInterrupt:
             number = self._run.number
             self._screen.note(
-                f"Run {number} is cancelled now. Ctrl+C once more leaves it running."
+                f"Run {number} is cancelled in {LEAVE_WITHIN_S:.0f} s. Ctrl+C once more "
+                "leaves it running."
             )
         try:
             self._sleep(LEAVE_WITHIN_S)
