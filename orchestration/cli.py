@@ -24,9 +24,9 @@ from orchestration.compose.files import FolderFiles
 from orchestration.compose.language.built import require_built
 from orchestration.compose.language.json_schema import language_schema
 from orchestration.compose.loader import Loaded
+from orchestration.compose.names import suggest_name
 from orchestration.compose.pools import DEFAULT_POOLS, Ranges
 from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
-from orchestration.compose.rules.machines import suggest_name
 from orchestration.errors import Finding, SpecError, StateError, TestbedError
 from orchestration.plan.lifecycle import plan_up
 from orchestration.plan.model import Options

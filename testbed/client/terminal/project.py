@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestration.compose.rules.machines import suggest_name
+from orchestration.compose.names import suggest_name
 from orchestration.errors import TestbedError
 from orchestration.files import write_whole
 from testbed.client.terminal.exits import Refusal
