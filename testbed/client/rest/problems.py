@@ -32,7 +32,7 @@ class ServerProblem(TestbedError):
     @property
     def is_refusal(self) -> bool:
         """Whether the request was at fault, rather than the server."""
-        return self.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return 400 <= self.status < 500
 
 
 class TokenRefused(ServerProblem):

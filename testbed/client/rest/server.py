@@ -144,7 +144,9 @@ class Server:
             method, f"{API}{path}", json=wish, params=query, headers=headers
         )
         answer = self._sent(request, tries)
-        found: Frame = answer.json() if answer.content else {}
+        found = _json(answer) if answer.content else {}
+        if not isinstance(found, dict):
+            raise problem_of(answer.status_code, found, server=self.url)
         return found
 
     def change(

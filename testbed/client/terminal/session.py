@@ -11,7 +11,7 @@ from testbed.client.terminal.agreement import agreement
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import YAML_NAME, Settings, settings
 from testbed.client.terminal.project import Link, name_of, read_link
-from testbed.client.terminal.tokens import Tokens
+from testbed.client.terminal.tokens import Tokens, address_of
 
 
 class Session:
@@ -65,7 +65,7 @@ def session(*, yes: bool | None = None) -> Iterator[Session]:
     """
     chosen = settings()
     url = chosen.server or _link_of(chosen).server
-    found = Tokens.of_user().find(url)
+    found = Tokens.of_user().find(address_of(url) if url else "")
     agrees = declines if yes is None else agreement(yes=yes)
     with Server(found.url, found.token, agrees=agrees) as server:
         one = Session(server, chosen, found.account)

@@ -105,7 +105,8 @@ def _inputs_of_new(session: Session, testbed: str, folder: Path, link: Link) -> 
         account, _, name = testbed.rpartition("/")
         if account != session.account:
             raise
-    yaml = (folder / YAML_NAME).read_text(encoding="utf-8")
+    # Bytes that are no text are sent as the file afterwards, and are a finding there.
+    yaml = (folder / YAML_NAME).read_bytes().decode("utf-8", "replace")
     wish = {"name": name, "yaml": yaml}
     session.server.send("POST", "/testbeds", wish, is_keyed=True)
     say(f"{testbed} was made.")

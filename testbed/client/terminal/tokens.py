@@ -7,10 +7,12 @@ file, which only its user may read. `TESTBED_TOKEN` replaces both, for programs.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestration.errors import TestbedError
 from orchestration.files import write_whole
@@ -19,6 +21,8 @@ from testbed.client.terminal.lazy import optional
 
 SERVICE = "testbed"
 MODE = 0o600
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+_OWN = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,27 @@ class SignedIn:
     url: str
     account: str
     token: str
+
+
+def address_of(url: str) -> str:
+    """Return a server's address without a path; https unless written. Raises: WrongUse."""
+    try:
+        place = urlsplit(url if "://" in url else f"https://{url}")
+        is_server = place.scheme in ("http", "https") and _HOST.fullmatch(place.netloc)
+        port = place.port
+    except ValueError:
+        is_server, port = None, None
+    if not is_server or port == 0:
+        raise WrongUse(
+            f"{url} is no address of a server.", hint="Write https://testbed.example."
+        )
+    return f"{place.scheme}://{place.netloc}"
+
+
+def is_readable_on_the_way(address: str) -> bool:
+    """Return whether requests to a server leave this machine without encryption."""
+    place = urlsplit(address)
+    return place.scheme == "http" and place.hostname not in _OWN
 
 
 class Tokens:

@@ -4,7 +4,7 @@ import sys
 import webbrowser
 from contextlib import suppress
 from socket import gethostname
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import click
 
@@ -12,7 +12,12 @@ from testbed.client.rest.server import Server
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common, settings
 from testbed.client.terminal.tables import print_json, say
-from testbed.client.terminal.tokens import SignedIn, Tokens
+from testbed.client.terminal.tokens import (
+    SignedIn,
+    Tokens,
+    address_of,
+    is_readable_on_the_way,
+)
 
 SCOPES = ("run", "edit", "manage")
 BEGIN = "tb_"
@@ -37,7 +42,7 @@ def login(url: str, scopes: tuple[str, ...], no_browser: bool) -> None:
     that it shows. A program sends the token to standard input.
     """
     chosen = settings()
-    address = _address(url)
+    address = address_of(url)
     token = _token(address, scopes or SCOPES, opens=not no_browser)
     with Server(address, token) as server:
         server.require_version()
@@ -50,6 +55,8 @@ def login(url: str, scopes: tuple[str, ...], no_browser: bool) -> None:
     can = ", ".join(me["scopes"] or ["all"])
     say(f"Signed in at {address} as {found.account}. The token may: {can}.")
     say(f"It is kept in {place}.")
+    if is_readable_on_the_way(address):
+        say("The connection is not encrypted: others on the way can read the token.")
 
 
 @click.command()
@@ -60,21 +67,8 @@ def logout(url: str) -> None:
 
     The token stays valid until it expires: revoke it on the page of your tokens.
     """
-    address = Tokens.of_user().forget(url)
+    address = Tokens.of_user().forget(address_of(url) if url else "")
     say(f"The token of {address} is forgotten. Revoke it at {address}/tokens/.")
-
-
-def _address(url: str) -> str:
-    """Return a server's address without a path. Raises: WrongUse."""
-    text = url if "://" in url else f"https://{url}"
-    place = urlsplit(text)
-    if place.scheme not in ("http", "https") or not place.netloc:
-        raise WrongUse(
-            f"{url} is no address of a server.", hint="Write https://testbed.example."
-        )
-    if place.username or place.password:
-        raise WrongUse("The address has a password in it.", hint="Leave it out.")
-    return f"{place.scheme}://{place.netloc}"
 
 
 def _token(address: str, scopes: tuple[str, ...], *, opens: bool) -> str:

@@ -3,9 +3,10 @@
 import io
 
 from rich.console import Console
+from rich.text import Text
 
 from testbed.client.board.model import Board, Line
-from testbed.client.board.shown import ACTIVE_SHOWN, rendered
+from testbed.client.board.shown import ACTIVE_SHOWN, LiveBoard, rendered
 from testbed.client.watching import Frame
 
 PLAN = [
@@ -92,3 +93,18 @@ def test_replayed_run_ends_with_its_message() -> None:
     board.take({"type": "run", "status": "failed", "message": "No.", "hint": "Ask."})
 
     assert (board.status, board.message, board.hint) == ("failed", "No.", "Ask.")
+
+
+def test_board_is_drawn_on_a_terminal_with_lines_above() -> None:
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    shown = LiveBoard(Board.of(PLAN), console)
+
+    with shown.live():
+        shown.show(begun(1, "Start 2 guests"))
+        shown.show(event("log", 1, "a", stream="stdout", text="hello [bold]"))
+        shown.note("The connection broke: it is made again.")
+
+    text = Text.from_ansi(console.file.getvalue()).plain
+    assert "a | hello [bold]" in text
+    assert "The connection broke" in text
+    assert "• Start 2 guests" in text

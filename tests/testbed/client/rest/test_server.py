@@ -71,10 +71,12 @@ def test_refusal_has_the_servers_words(status: int, kind: type[ServerProblem]) -
 
 
 def test_page_of_another_program_is_no_refusal_of_the_server() -> None:
-    server = served(lambda request: httpx.Response(502, text="<html>Bad gateway"))
+    for status in (502, 200):
+        answer = httpx.Response(status, text="<html>Bad gateway")
+        server = served(lambda request, answer=answer: answer)
 
-    with pytest.raises(ServerProblem, match="answers 502 and no words of a testbed"):
-        server.get("/me")
+        with pytest.raises(ServerProblem, match=f"answers {status} and no words of a"):
+            server.get("/me")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,12 @@ from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
 from testbed.client.terminal.program import run
-from testbed.client.terminal.tokens import SignedIn, Tokens
+from testbed.client.terminal.tokens import (
+    SignedIn,
+    Tokens,
+    address_of,
+    is_readable_on_the_way,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,7 +64,11 @@ def test_unknown_token_is_refused_and_not_kept(
         (["login", "http://127.0.0.1:9"], "tb_x\n", "does not answer"),
         (["login", "http://127.0.0.1:9"], "password\n", "does not begin with tb_"),
         (["login", "ftp://lab"], "tb_x\n", "no address of a server"),
-        (["login", "https://a:b@lab"], "tb_x\n", "has a password in it"),
+        (["login", "https://a:b@lab"], "tb_x\n", "no address of a server"),
+        (["login", "http://["], "tb_x\n", "no address of a server"),
+        (["login", "http://lab:99999"], "tb_x\n", "no address of a server"),
+        (["login", "http://a b"], "tb_x\n", "no address of a server"),
+        (["hosts", "--server", "http://["], "", "no address of a server"),
         (["logout"], "", "You are not signed in at any server"),
     ],
 )
@@ -74,6 +83,23 @@ def test_problem_is_one_sentence(
 
     assert run(words) in (1, 2)
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "is_readable"),
+    [
+        ("lab.example", "https://lab.example", False),
+        ("https://lab.example:8443/testbeds/", "https://lab.example:8443", False),
+        ("http://lab.example", "http://lab.example", True),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000", False),
+        ("http://[::1]:8000", "http://[::1]:8000", False),
+    ],
+)
+def test_address_is_encrypted_unless_it_says_otherwise(
+    url: str, address: str, is_readable: bool
+) -> None:
+    assert address_of(url) == address
+    assert is_readable_on_the_way(address) is is_readable
 
 
 def test_logout_forgets_the_token(
