@@ -18,15 +18,15 @@ from typing import TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from orchestration.compose.catalogue import Catalogue, Image, load_catalogue
+from orchestration.compose.catalogue import TEST_GUEST, Catalogue, load_catalogue
 from orchestration.compose.check import check
 from orchestration.compose.files import FolderFiles
 from orchestration.compose.language.built import require_built
 from orchestration.compose.language.json_schema import language_schema
 from orchestration.compose.loader import Loaded
+from orchestration.compose.names import suggest_name
 from orchestration.compose.pools import DEFAULT_POOLS, Ranges
 from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
-from orchestration.compose.rules.machines import suggest_name
 from orchestration.errors import Finding, SpecError, StateError, TestbedError
 from orchestration.plan.lifecycle import plan_up
 from orchestration.plan.model import Options
@@ -41,8 +41,6 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 HOSTS = TypeAdapter(tuple[HostState, ...])
 # RFC 2544's range, which no lab uses for hosts.
 FIRST_ADDRESS = IPv4Address("198.18.0.1")
-# Built by script/lab/guest-image; nothing here reads it.
-TEST_GUEST = Image(name="test_guest", path="test_guest.qcow2")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,4 +1,7 @@
-"""The Django application, and its check of what other accounts of main may read."""
+"""The Django application, and its check of what other accounts of main may read.
+
+Each process of Django gets here, and so has the Celery application of its tasks.
+"""
 
 import stat
 from collections.abc import Iterator
@@ -8,6 +11,9 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Tags, Warning, register
 
+from testbed.celery import app as celery_app
+
+__all__ = ["TestbedConfig", "celery_app"]
 NAMED = 5
 PRIVATE = ("files", "keys", "state.json", "deployed.json", "markers.log")
 

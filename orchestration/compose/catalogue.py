@@ -66,6 +66,10 @@ class Image(BaseModel):
         return self
 
 
+# Built by script/lab/guest-image, and named by the examples before it is.
+TEST_GUEST = Image(name="test_guest", path="test_guest.qcow2")
+
+
 class Catalogue(Mapping[str, Image]):
     """Images by name; a later image replaces an earlier one of the same name."""
 

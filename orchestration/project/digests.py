@@ -16,6 +16,7 @@ from orchestration.errors import TestbedError
 from orchestration.project.contexts import context_digest
 from orchestration.state.model import GuestState, State
 
+PIECE_BYTES = 1024 * 1024
 Look = tuple[tuple[str, int, int, int, int, int], ...]
 
 
@@ -23,6 +24,11 @@ def digest_of_script(files: Path, path: str) -> str:
     """Digest one of the user's files; empty without one. Raises: PathOutside."""
     file = resolve_inside(files, path)
     return _script(file, look_at(file)) if file.is_file() else ""
+
+
+def digest_of_file(file: Path) -> str:
+    """Digest a file by its real path. Raises: OSError, PathOutside (a link)."""
+    return _script(file, look_at(file))
 
 
 def digest_of_context(files: Path, path: str) -> str:
@@ -105,8 +111,11 @@ def _context_now(files: Path, path: str | None) -> str:
 @lru_cache(maxsize=1024)
 def _script(file: Path, look: Look) -> str:
     """Digest a script; `look` is taken before and keys the cache, as in `_context`."""
+    digest = sha256()
     with open_real(file) as script:
-        return sha256(script.read()).hexdigest()
+        for piece in iter(lambda: script.read(PIECE_BYTES), b""):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=64)

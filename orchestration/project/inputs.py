@@ -4,7 +4,7 @@ The server reads them in the testbed's folder, the command line and other client
 user's own, so that both build the same state and the same plan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestration.compose.disk_files import HEAD_BYTES, packing_of, stamp_of
@@ -19,14 +19,22 @@ from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import State
 
 
-def read_inputs(files: Path, spec: Spec, *, salt: str) -> Inputs:
+def read_inputs(
+    files: Path,
+    spec: Spec,
+    *,
+    salt: str,
+    disk_files: Mapping[str, DiskFile] | None = None,
+) -> Inputs:
     """Read the files of a checked spec below `files`; `salt` is that of passwords.
+
+    A client hands in the `disk_files` of the server, on which the disks are.
 
     Raises: PathOutside, ImageFailed (a context that cannot be packed), OSError.
     """
     return Inputs(
         script_sha256=_script_digests(spec, files),
-        disk_files=_disk_files(spec, files),
+        disk_files=disk_files_of(spec, files) if disk_files is None else disk_files,
         password_hashes=_password_hashes(spec, salt),
     )
 
@@ -65,8 +73,11 @@ def _cloud_images(machines: Iterable[Machine]) -> list[CloudImage]:
     return [disk for disk in disks if isinstance(disk, CloudImage)]
 
 
-def _disk_files(spec: Spec, files: Path) -> dict[str, DiskFile]:
-    """Stamp the users' disks by size and time instead of gigabytes of content."""
+def disk_files_of(spec: Spec, files: Path) -> dict[str, DiskFile]:
+    """Stamp the users' disks by size and time instead of gigabytes of content.
+
+    Raises: OSError.
+    """
     disks = [built_guest(machine).libvirt_type for machine in spec.machines]
     paths = {disk.path for disk in disks if not isinstance(disk, CloudImage)}
     return {

@@ -1,5 +1,6 @@
 """Runs: started, listed, shown, cancelled; their logs and answers."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
@@ -9,9 +10,9 @@ from django.http import HttpResponse, StreamingHttpResponse
 from ninja import Body, Field, Query, Router
 from pydantic import BaseModel, ConfigDict
 
-from orchestration.errors import ExecutionRefused
+from orchestration.errors import ExecutionRefused, StateError
 from orchestration.plan.execution import parse_execution
-from orchestration.plan.model import Options
+from orchestration.plan.model import Options, Plan
 from orchestration.plan.power import verb_named
 from orchestration.plan.selected import way_named
 from testbed.access.permissions import (
@@ -35,6 +36,7 @@ from testbed.pages.listing.running import (
 )
 from testbed.pages.logs import LogFilter, text_of, why_removed
 from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import PlanJson
 from testbed.runs.starting import (
     command_named,
     start_command,
@@ -110,12 +112,16 @@ class _Wish(BaseModel):
 
 
 class CommandWish(_Wish):
-    """A command of the whole testbed; `confirm` is the token of what it erases."""
+    """A command of the whole testbed; `confirm` is the token of what it erases.
+
+    A `plan` that the client made itself is compared with the server's.
+    """
 
     command: str
     provision: bool = False
     rerun_scripts: bool = False
     confirm: str = ""
+    plan: dict[str, Any] | None = None
 
 
 class PowerWish(_Wish):
@@ -168,16 +174,18 @@ def start_run(
 ) -> HttpResponse:
     """Start `up`, `down`, `generate-artefacts` or `clear-artefacts`.
 
-    Where disks die, the answer is 428 until `confirm` has the token of `erases`.
+    Where disks die, the answer is 428 until `confirm` has the token of `erases`. A
+    `plan` is refused with 422 and the first instruction that differs.
     """
     testbed = testbed_of(request, account, name, Act.SEE)
     command = command_named(wish.command)
     require(request.user, act_of_command(command), testbed)
     options = Options(provision=wish.provision, rerun_scripts=wish.rerun_scripts)
+    plan, confirm = _client_plan(wish), wish.confirm
     return started(
         request,
         lambda: start_command(
-            testbed, request.user, command, options, confirm=wish.confirm
+            testbed, request.user, command, options, client_plan=plan, confirm=confirm
         ),
     )
 
@@ -272,6 +280,17 @@ def run_shape(run: Run, progress: Progress | None = None) -> dict[str, object]:
     """Return a run for programs."""
     shape = {"stage": None, "percent": None, "hint": run.hint} | run_json(run, progress)
     return shape | {"testbed": run.testbed.full_name}
+
+
+def _client_plan(wish: CommandWish) -> PlanJson | None:
+    """Return a client's plan as the server writes its own. Raises: StateError."""
+    if wish.plan is None:
+        return None
+    try:
+        plan: PlanJson = json.loads(Plan.from_json(json.dumps(wish.plan)).to_json())
+    except RecursionError as exc:
+        raise StateError("The `plan` is none.", hint="Send what was planned.") from exc
+    return plan
 
 
 def _shown(request: Request, run: Run) -> dict[str, object]:

@@ -51,6 +51,7 @@ from testbed.api.testbeds import (
     copies,
     files,
     images,
+    inputs,
     source,
     testbeds,
     trash,
@@ -117,7 +118,7 @@ class Api(NinjaAPI):
 
 api = Api(
     title="Testbed",
-    version="1",
+    version="1.1",
     description="What the pages do, for programs: docs/api.md says how.",
     urls_namespace="api",
     docs_url=None,
@@ -136,6 +137,7 @@ _MODULES = (
     source,
     uploads,
     trash,
+    inputs,
     runs,
     answers,
     captures,

@@ -7,28 +7,37 @@ meanwhile, and the client follows from the last event that it saw.
 """
 
 import io
-import json
 import re
-import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
-from websockets.exceptions import (
-    ConnectionClosed,
-    ConnectionClosedError,
-    InvalidHandshake,
-)
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
-Frame = dict[str, Any]
-OnFrame = Callable[[Frame], None]
+from testbed.client.watching import (
+    RECONNECT_FOR_S,
+    Frame,
+    OnFrame,
+    frames,
+    send,
+    watch,
+)
+
+__all__ = [
+    "Client",
+    "Declined",
+    "Frame",
+    "OnFrame",
+    "Refused",
+    "StartedRun",
+    "frames",
+    "send",
+]
 # Asked before an act that erases something, with the server's list.
 Agrees = Callable[[Frame], bool]
 # A busy server is slow; a server that is gone refuses or breaks the connection.
@@ -41,10 +50,6 @@ SECOND_FACTOR = "/login/second-factor/"
 _WANTS_JSON = {"Accept": "application/json"}
 # The list of what dies may change between two answers, but not for long.
 _CONFIRMATIONS = 5
-RECONNECT_FOR_S = 120.0
-RECONNECT_EVERY_S = 0.5
-# Close codes from here on are the server's refusals, not accidents.
-_REFUSALS = 4400
 
 
 class Refused(Exception):
@@ -437,26 +442,13 @@ class Client:
         after: int = 0,
     ) -> str:
         """Show a run's frames until its end, however often the connection breaks."""
-        seen = after
-        lost_at = 0.0
 
-        def show(frame: Frame) -> None:
-            nonlocal seen, lost_at
-            seen = frame.get("seq", seen)
-            lost_at = 0.0
-            on_frame(frame)
+        def opened() -> AbstractContextManager[ClientConnection]:
+            return self.socket(number)
 
-        while True:
-            try:
-                with self.socket(number) as socket:
-                    return _watched(socket, number, show, waiting, after=seen)
-            except (OSError, InvalidHandshake, ConnectionClosedError) as exc:
-                lost_at = lost_at or time.monotonic()
-                is_late = time.monotonic() > lost_at + RECONNECT_FOR_S
-                if is_late or _is_refusal(exc):
-                    raise
-            waiting = []
-            time.sleep(RECONNECT_EVERY_S)
+        return watch(
+            opened, number, on_frame, waiting, after=after, patience_s=RECONNECT_FOR_S
+        )
 
     def _confirmed(self, slug: str, what: str, form: Frame) -> httpx.Response:
         """Send a testbed's form, again with its token when the user agrees to it."""
@@ -500,41 +492,6 @@ class Client:
         }
 
 
-def send(socket: ClientConnection, frame: Frame) -> None:
-    """Send one frame."""
-    socket.send(json.dumps(frame))
-
-
-def frames(socket: ClientConnection) -> Iterator[Frame]:
-    """Yield the frames as they come, until the server closes."""
-    for text in socket:
-        yield json.loads(text)
-
-
-def _watched(
-    socket: ClientConnection,
-    number: int,
-    on_frame: OnFrame,
-    waiting: list[Frame],
-    *,
-    after: int,
-) -> str:
-    """Send waiting frames, one after each result, and read one connection to its end.
-
-    Raises: ConnectionResetError when it ended before the run. websockets drops received
-    frames when its answer to the server's close finds the connection gone.
-    """
-    _offer(socket, {"type": "subscribe", "after": after})
-    _send_next(socket, waiting)
-    for frame in frames(socket):
-        on_frame(frame)
-        if frame["type"] == "run":
-            return str(frame["status"])
-        if frame["type"] == "result":
-            _send_next(socket, waiting)
-    raise ConnectionResetError(f"The connection to run {number} was closed too early.")
-
-
 def _started(answer: httpx.Response) -> StartedRun:
     """Read the answer to a request of a run. Raises: Refused."""
     body = _body(answer)
@@ -572,25 +529,6 @@ def _of_testbed(slug: str, answer: httpx.Response) -> httpx.Response:
 def _require_ok(answer: httpx.Response) -> None:
     if answer.status_code != httpx.codes.OK:
         raise Refused(_reason(answer), _body(answer))
-
-
-def _is_refusal(exc: Exception) -> bool:
-    if not isinstance(exc, ConnectionClosedError) or exc.rcvd is None:
-        return False
-    return exc.rcvd.code >= _REFUSALS
-
-
-def _send_next(socket: ClientConnection, waiting: list[Frame]) -> None:
-    if waiting:
-        entry = waiting.pop(0)
-        frame = {"type": "instruction", "index": entry["index"], "kind": entry["kind"]}
-        _offer(socket, frame)
-
-
-def _offer(socket: ClientConnection, frame: Frame) -> None:
-    """Send a frame unless the server closed; reading the rest will then show that."""
-    with suppress(ConnectionClosed):
-        send(socket, frame)
 
 
 def _body(answer: httpx.Response) -> Frame:

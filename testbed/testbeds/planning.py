@@ -21,12 +21,17 @@ from orchestration.compose.language.schema import (
     LoadBalancing,
     Spec,
 )
-from orchestration.errors import StateError
+from orchestration.errors import StateError, TestbedError
 from orchestration.plan.lifecycle import Plan, plan, plan_up_guests
 from orchestration.plan.model import Command, Options
+from orchestration.plan.situation import Situation
 from orchestration.project.digests import is_golden_edited, with_files_now
 from orchestration.project.folder import YAML_NAME, Project
-from orchestration.project.inputs import is_disk_edited, read_inputs
+from orchestration.project.inputs import (
+    disk_files_of,
+    is_disk_edited,
+    read_inputs,
+)
 from orchestration.project.keys import ensure_key_pair
 from orchestration.project.passwords import salt_for
 from orchestration.state.build import Identity, Site, build_state
@@ -34,6 +39,7 @@ from orchestration.state.clones import expand
 from orchestration.state.diff.changes import diff
 from orchestration.state.diff.deployed import union
 from orchestration.state.diff.guests import context_reasons, script_reasons
+from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import GuestState, HostState, Markers, State
 from orchestration.state.mtu import JUMBO, mtu_of
 from orchestration.state.overlaps import require_free_subnets
@@ -172,6 +178,61 @@ def wanted_state(testbed: Testbed) -> tuple[State | None, State]:
     if previous is None or not _may_exist(testbed, previous):
         return None, wanted
     return project.read_known(), wanted
+
+
+def situation_of(testbed: Testbed) -> Situation:
+    """Return what a client needs to plan a testbed's commands with its own files.
+
+    Raises: StateError (its state cannot be read).
+    """
+    project, previous = testbed.project, _previous(testbed)
+    spec = _spec_or_none(testbed)
+    may_exist = previous is not None and _may_exist(testbed, previous)
+    identity = _identity(testbed)
+    return Situation(
+        testbed=identity.testbed,
+        number=identity.number,
+        directory=identity.directory,
+        identity_file=identity.identity_file,
+        public_key=identity.public_key,
+        golden_owner=identity.golden_owner,
+        hosts=tuple(known_hosts()),
+        images=tuple(catalogue_of(testbed.owner).values()),
+        nat_pool=settings.ADDRESS_POOLS.nat,
+        management_pool=settings.ADDRESS_POOLS.management,
+        tunnel_kind=settings.TUNNEL_KIND,
+        disk_folders=tuple(map(str, settings.DISK_FOLDERS)),
+        network_cards=settings.NETWORK_CARDS,
+        taken=_taken(testbed),
+        closed=tuple(
+            sorted(_closed(testbed, spec, previous) if spec else closed_hosts())
+        ),
+        most_mtu=_most_mtu(testbed, previous),
+        disk_files=_disk_files(project, spec),
+        is_disk_edited=previous is not None and is_disk_edited(previous),
+        is_deployed=_is_deployed(testbed),
+        previous=previous,
+        known=project.read_known() if may_exist else None,
+        unfinished=project.read_all()[-1] if project.has_unfinished_change() else None,
+    )
+
+
+def _spec_or_none(testbed: Testbed) -> Spec | None:
+    """Return the spec of a testbed's YAML, or None of one with errors."""
+    try:
+        spec = _spec(testbed, catalogue_of(testbed.owner), known_hosts())
+        require_built(spec)
+    except TestbedError:
+        return None
+    return spec
+
+
+def _disk_files(project: Project, spec: Spec | None) -> dict[str, DiskFile]:
+    """Return the users' disks on main; none where one of them is missing."""
+    try:
+        return {} if spec is None else disk_files_of(spec, project.files)
+    except OSError:  # the checks report it
+        return {}
 
 
 def wanted_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:

@@ -13,9 +13,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
+from orchestration.errors import PathOutside
+from orchestration.project.digests import digest_of_file
 from orchestration.project.folder import YAML_NAME
 from testbed.access.limits import require_files
 from testbed.models import Testbed, TrashItem
+
+# Clients send larger files in other ways than one by one.
+MOST_DIGESTED = 64 * 1024**2
 
 
 def list_files(testbed: Testbed) -> dict[str, int]:
@@ -26,6 +31,25 @@ def list_files(testbed: Testbed) -> dict[str, int]:
         for entry in (_files_below(root) if root.is_dir() else ())
     }
     return dict(sorted(found.items(), key=lambda item: (item[0] != YAML_NAME, item[0])))
+
+
+def digests_of(testbed: Testbed) -> dict[str, tuple[int, str]]:
+    """Return the user's files with their sizes and SHA-256.
+
+    The digest of one of more than `MOST_DIGESTED` is empty, as of one that just went.
+    """
+    root = testbed.project.files.resolve()
+    return {
+        path: (size, _digest_or_none(root / path) if size <= MOST_DIGESTED else "")
+        for path, size in list_files(testbed).items()
+    }
+
+
+def _digest_or_none(path: Path) -> str:
+    try:
+        return digest_of_file(path)
+    except (OSError, PathOutside):
+        return ""
 
 
 def files_bytes(testbed: Testbed) -> int:

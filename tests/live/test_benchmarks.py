@@ -23,9 +23,10 @@ SMALL = {
         *("--only", "commands,copies,page"),
     ),
     "web": ("--seconds", "1", "--mib", "2"),
+    "cli": ("--guests", "4", "--hosts", "2", "--repeat", "1"),
 }
 # Each starts a whole product; those of every day's suite stand for the others.
-SLOW = ("logs", "web")
+SLOW = ("logs", "web", "cli")
 TIMEOUT_S = 240
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from orchestration.compose.catalogue import Catalogue
 from orchestration.compose.draft import Draft, Drafted
 from orchestration.compose.language.schema import CloudImage, Docker, IsoGuest, Libvirt
+from orchestration.compose.names import NAME_LIMIT, suggest_name
 from orchestration.compose.reading.positions import Path, Positions
 from orchestration.compose.rules.accounts import check_account
 from orchestration.errors import Finding
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-NAME_LIMIT = 40
 # RFC 1035: one label of a host name.
 HOSTNAME_LIMIT = 63
 # Texts that inet_aton(3) reads as an address; a machine's name has no dots.
@@ -45,12 +45,6 @@ def check_machines(
             path = (*drafted.kind_path, "environment")
             yield from _environment(path, kind.environment, positions)
             yield from _docker(drafted, kind, positions)
-
-
-def suggest_name(name: str) -> str:
-    """Return a valid machine name that is close to `name`, or ''."""
-    dashed = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return dashed[:NAME_LIMIT].rstrip("-")
 
 
 def is_address_like(name: str) -> bool:

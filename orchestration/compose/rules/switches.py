@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from orchestration.compose.draft import Draft, DraftedInterface, interfaces_of
 from orchestration.compose.language.ovn import Acl, Ovn, SwitchPort
+from orchestration.compose.names import NAME_LIMIT
 from orchestration.compose.reading.positions import Path, Positions
 from orchestration.compose.rules.addresses import (
     Subnets,
@@ -19,7 +20,6 @@ from orchestration.compose.rules.addresses import (
     check_masked,
     parse_address,
 )
-from orchestration.compose.rules.machines import NAME_LIMIT
 from orchestration.compose.rules.routers import check_routers, unknown_switch
 from orchestration.errors import Finding
 

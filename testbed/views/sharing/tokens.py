@@ -3,13 +3,13 @@
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedError
 from testbed.access.scopes import Scope
-from testbed.access.tokens import MOST_TOKENS, make_token, revoke_token
+from testbed.access.tokens import MOST_NAME, MOST_TOKENS, make_token, revoke_token
 from testbed.access.visibility import Request, not_stored
 from testbed.accounts.confirmation import confirmed
 from testbed.models import ApiToken
@@ -68,14 +68,17 @@ def _page(
     made: ApiToken | None = None,
     text: str = "",
 ) -> HttpResponse:
-    form = request.POST if refused else {}
+    # A program leads its user here with the name and scopes that it needs.
+    form = request.POST if refused else request.GET
+    if made:
+        form = QueryDict()
     context = {
         "tokens": ApiToken.objects.filter(user=request.user),
         "most": MOST_TOKENS,
         "scopes": [scope for scope in Scope if scope is not Scope.READ],
-        "chosen": request.POST.getlist("scope") if refused else (),
+        "chosen": form.getlist("scope"),
         "days": form.get("days", settings.TOKEN_DAYS),
-        "name": form.get("name", ""),
+        "name": form.get("name", "")[:MOST_NAME],
         "most_days": settings.TOKEN_MOST_DAYS,
         "refused": refused,
         "made": made,

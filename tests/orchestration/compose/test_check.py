@@ -7,7 +7,7 @@ import pytest
 from orchestration.cli import as_line
 from orchestration.compose.check import check
 from orchestration.compose.loader import Loaded
-from orchestration.compose.rules.machines import suggest_name
+from orchestration.compose.names import suggest_name
 from orchestration.errors import Severity, SpecError
 from tests.golden import DATA, Golden
 from tests.orchestration.compose.fakes import FakeFiles, catalogue_with_test_guest

@@ -95,6 +95,7 @@ TABLE: dict[str, tuple[str, str, object, str, Act | OwnAct, int]] = {
         Act.COPY,
         201,
     ),
+    "read_inputs": ("GET", f"{LAB}/inputs", None, "testbed", Act.UP, 200),
     "list_trash": ("GET", "/trash", None, "own", Act.SEE, 200),
     "restore_from_trash": (
         "POST",

@@ -1,0 +1,364 @@
+"""One server and one token: requests, pages of lists, files, and the run's websocket.
+
+A request that makes something carries a key, so that it is sent again after a broken
+connection and done once. Certificates are verified; proxies are those of the
+environment. Driven by one thread.
+"""
+
+import re
+import ssl
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from testbed.client.rest.problems import (
+    Declined,
+    ServerUnreachable,
+    VersionsDiffer,
+    problem_of,
+)
+from testbed.client.watching import Frame
+
+API = "/api/v1"
+# The version of the API's document that this client was written for. A server with a
+# smaller second number lacks operations that the client uses.
+VERSION = (1, 1)
+# Asked before an act that erases something, with the server's list.
+Agrees = Callable[[Frame], bool]
+_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+_MAX_FRAME_BYTES = 64 * 1024 * 1024
+# A request without effect, or with a key, is sent so often.
+_TRIES = 3
+# The list of what dies may change between two answers, but not for long.
+_CONFIRMATIONS = 5
+_PER_PAGE = 200
+# Of a token's limit of requests in a minute.
+_LONGEST_WAIT_S = 90
+_WAITS = 5
+_SPECIAL = re.compile(r"[^A-Za-z0-9_.@+-]")
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run that was created: its number and its ordered instructions.
+
+    When it `waits` in the queue, the server will drive it.
+    """
+
+    number: int
+    instructions: tuple[Frame, ...]
+    waits: bool = False
+
+    @property
+    def to_send(self) -> list[Frame]:
+        """The instructions that a client offers; of one that waits only the first."""
+        return list(self.instructions[:1] if self.waits else self.instructions)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file's bytes and its tag."""
+
+    data: bytes
+    tag: str
+
+
+def declines(erases: Frame) -> bool:
+    """Agree to no act that erases something."""
+    return False
+
+
+class Server:
+    """A server at `url`, which has no path, as the user of a token."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str = "",
+        *,
+        agrees: Agrees = declines,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._agrees = agrees
+        self._sleep = sleep
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Accept": "application/json"} | self._headers,
+            timeout=_TIMEOUT,
+            follow_redirects=True,
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._http.close()
+
+    def get(self, path: str, **query: str | int) -> Frame:
+        """Return a JSON object. Raises: ServerProblem, ServerUnreachable."""
+        return self.send("GET", path, query=query)
+
+    def pages(self, path: str, **query: str | int) -> Iterator[Frame]:
+        """Yield the items of a list, page by page. Raises: as `get`."""
+        seen, page = 0, 1
+        while True:
+            body = self.get(path, **query, page=page, per_page=_PER_PAGE)
+            yield from body["items"]
+            seen, page = seen + len(body["items"]), page + 1
+            if not body["items"] or seen >= body["count"]:
+                return
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        wish: Mapping[str, object] | None = None,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        is_keyed: bool = False,
+    ) -> Frame:
+        """Send a request; return the JSON object of its answer, if any.
+
+        Raises: ServerProblem, ServerUnreachable, VersionsDiffer.
+        """
+        headers = {"Idempotency-Key": str(uuid.uuid4())} if is_keyed else {}
+        tries = _TRIES if is_keyed or method == "GET" else 1
+        request = self._http.build_request(
+            method, f"{API}{path}", json=wish, params=query, headers=headers
+        )
+        answer = self._sent(request, tries)
+        found = _json(answer) if answer.content else {}
+        if not isinstance(found, dict):
+            raise problem_of(answer.status_code, found, server=self.url)
+        return found
+
+    def change(
+        self, method: str, path: str, wish: Mapping[str, object], *, keyed: bool = True
+    ) -> Frame:
+        """Send what may erase data; again with its token when the user agrees.
+
+        Raises: as `send`; Declined.
+        """
+        confirm: dict[str, object] = {}
+        problem: Exception | None = None
+        for _ in range(_CONFIRMATIONS):
+            try:
+                if method == "DELETE":
+                    return self.send(method, path, query={**wish, **confirm})  # type: ignore[dict-item]  # texts
+                return self.send(method, path, {**wish, **confirm}, is_keyed=keyed)
+            except _Erasing as exc:
+                problem, confirm = exc, {"confirm": exc.erases["confirm"]}
+                if not self._agrees(exc.erases):
+                    raise exc.declined from exc
+        raise problem or AssertionError
+
+    def start(self, path: str, wish: Mapping[str, object]) -> StartedRun:
+        """Start a run; return its plan. Raises: as `change`."""
+        body = self.change("POST", path, wish)
+        waits = body["status"] == "waiting"
+        return StartedRun(int(body["run"]), tuple(body["instructions"]), waits)
+
+    def text(self, path: str, **query: str) -> Iterator[str]:
+        """Yield a long answer part by part, as fast as it is taken. Raises: as `get`."""
+        request = self._http.build_request("GET", f"{API}{path}", params=query)
+        with self._streamed(request) as answer:
+            yield from answer.iter_text()
+
+    def content(self, path: str) -> Content:
+        """Return a file. Raises: as `get`."""
+        answer = self._sent(self._http.build_request("GET", f"{API}{path}"), _TRIES)
+        return Content(answer.content, answer.headers.get("ETag", "").strip('"'))
+
+    def save(self, path: str, data: bytes, *, seen: str) -> str:
+        """Save a file in place of the one with the tag `seen`, or a new one with "".
+
+        Return its tag. Raises: as `get`; StaleCopy when another one is there.
+        """
+        headers = {"If-Match": f'"{seen}"'} if seen else {"If-None-Match": "*"}
+        request = self._http.build_request(
+            "PUT", f"{API}{path}", content=data, headers=headers
+        )
+        return str(self._sent(request, 1).json()["etag"]).strip('"')
+
+    def require_version(self) -> None:
+        """Compare the versions of the API. Raises: VersionsDiffer, as `get`."""
+        request = self._http.build_request("GET", f"{API}/openapi.json")
+        try:
+            answer = self._answered(request, _TRIES)
+            found = answer.json()["info"]["version"]
+        except (ValueError, KeyError, TypeError) as exc:
+            raise VersionsDiffer(
+                f"{self.url} is no testbed server with a REST API.",
+                hint="Compare the address with that in the browser.",
+            ) from exc
+        _compare(str(found), self.url)
+
+    @contextmanager
+    def events(self, number: int) -> Iterator[ClientConnection]:
+        """Open the websocket of a run. Raises: OSError, WebSocketException."""
+        place = urlsplit(self.url)
+        is_safe = place.scheme == "https"
+        with connect(
+            f"{'wss' if is_safe else 'ws'}://{place.netloc}/ws/orchestration/{number}/",
+            additional_headers=self._headers,
+            ssl=ssl.create_default_context() if is_safe else None,
+            max_size=_MAX_FRAME_BYTES,
+            open_timeout=_TIMEOUT.read,
+        ) as socket:
+            yield socket
+
+    def _sent(self, request: httpx.Request, tries: int) -> httpx.Response:
+        """Send a request and return a good answer. Raises: as `send`."""
+        answer = self._answered(request, tries)
+        if not answer.is_success:
+            raise self._problem(answer)
+        return answer
+
+    def _answered(self, request: httpx.Request, tries: int) -> httpx.Response:
+        """Return any answer; one that names a time to wait is waited for."""
+        waits = _WAITS
+        while True:
+            tries -= 1
+            try:
+                answer = self._http.send(request)
+            except httpx.TransportError as exc:
+                if not tries or isinstance(exc, httpx.ConnectError):
+                    raise unreachable(self.url, exc) from exc
+                continue
+            wait_s = _retry_after_s(answer)
+            if not waits or wait_s is None:
+                return answer
+            waits -= 1
+            tries += 1
+            self._sleep(wait_s)
+
+    @contextmanager
+    def _streamed(self, request: httpx.Request) -> Iterator[httpx.Response]:
+        try:
+            answer = self._http.send(request, stream=True)
+        except httpx.TransportError as exc:
+            raise unreachable(self.url, exc) from exc
+        try:
+            if not answer.is_success:
+                answer.read()
+                raise self._problem(answer)
+            yield answer
+        finally:
+            answer.close()
+
+    def _problem(self, answer: httpx.Response) -> Exception:
+        """Return the exception of a refusal; first of one by another version."""
+        body = _json(answer)
+        status = answer.status_code
+        problem = problem_of(status, body, server=self.url)
+        if status == _PRECONDITION_REQUIRED and "erases" in problem.body:
+            return _Erasing(problem.body)
+        is_unknown_key = "errors" in problem.body
+        if is_unknown_key or status in _OF_OTHER_VERSIONS:
+            self.require_version()
+        return problem
+
+
+class _Erasing(Exception):
+    """An act erases something; `erases` is the server's list."""
+
+    def __init__(self, body: Frame) -> None:
+        super().__init__(str(body["detail"]))
+        self.body = body
+        self.erases: Frame = body["erases"]
+
+    @property
+    def declined(self) -> Declined:
+        """The exception of a user who does not agree."""
+        return Declined(
+            str(self.body["detail"]),
+            hint="Nothing was done. Add --yes to erase this.",
+            status=_PRECONDITION_REQUIRED,
+            body=self.body,
+        )
+
+
+_PRECONDITION_REQUIRED = 428
+_OF_OTHER_VERSIONS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+
+
+def path_of(testbed: str, rest: str = "") -> str:
+    """Return the API's path of `alice/lab`, and of what is below it.
+
+    The account is written as `testbed/access/addresses.py` says.
+    """
+    account, _, name = testbed.rpartition("/")
+    written = _SPECIAL.sub(lambda sign: _escaped(sign[0]), account)
+    if not account.strip(".") or account == "new":
+        written = _escaped(account)
+    below = f"/{rest}" if rest else ""
+    return f"/testbeds/{written}/{quote(name)}{below}"
+
+
+def unreachable(url: str, exc: Exception) -> ServerUnreachable:
+    """Return the exception of a server that does not answer."""
+    reason = str(exc) or type(exc).__name__
+    return ServerUnreachable(
+        f"{url} does not answer: {reason.removesuffix('.')}.",
+        hint="Is the address right, and does the server run?",
+    )
+
+
+def refused_socket(url: str, exc: InvalidStatus) -> Exception:
+    """Return the exception of a websocket that the server did not open."""
+    status = exc.response.status_code
+    return problem_of(status, {"detail": f"{url} does not show this run."}, server=url)
+
+
+def _compare(found: str, url: str) -> None:
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    major, minor = (*numbers, 0, 0)[:2]
+    wanted = ".".join(map(str, VERSION))
+    if major > VERSION[0]:
+        raise VersionsDiffer(
+            f"This command line is too old: it speaks version {wanted} of the API, and "
+            f"{url} {found}.",
+            hint="Install the newest version of testbed.",
+        )
+    if (major, minor) < VERSION:
+        raise VersionsDiffer(
+            f"The server is too old: {url} speaks version {found} of the API, and this "
+            f"command line {wanted}.",
+            hint="Ask a lab admin to update the server, or install an older testbed.",
+        )
+
+
+def _retry_after_s(answer: httpx.Response) -> float | None:
+    """Return for how long the server wants no request; None where it wants none."""
+    text = answer.headers.get("Retry-After", "")
+    if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS or not text.isdecimal():
+        return None
+    return float(text) if int(text) <= _LONGEST_WAIT_S else None
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"~{byte:02X}" for byte in text.encode())
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None

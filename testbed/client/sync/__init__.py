@@ -1,0 +1,1 @@
+"""A folder on this machine and the files of its testbed on the server, kept the same."""

@@ -1,0 +1,76 @@
+"""The files of a folder that belong to its testbed, with their digests.
+
+Left out are Git's and the client's own folders, and all that `.testbedignore` names in
+the notation of `.gitignore`. No link is followed out of the folder.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from orchestration.compose.files import composed
+from orchestration.errors import TestbedError
+
+IGNORE_FILE = ".testbedignore"
+ALWAYS_IGNORED = (".testbed/", ".git/", IGNORE_FILE)
+# The server takes no larger file by itself.
+MOST_BYTES = 64 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFiles:
+    """Digests by path; `left_out` are links and devices, which are not sent."""
+
+    digests: dict[str, str]
+    left_out: tuple[str, ...]
+
+
+def read_local(folder: Path) -> LocalFiles:
+    """Digest the files of a folder. Raises: OSError, TestbedError (one is too large)."""
+    ignored = ignored_in(folder)
+    digests, left_out = {}, []
+    for path in _paths(folder, ignored):
+        name = composed(path.relative_to(folder).as_posix())
+        if path.is_symlink() or not path.is_file():
+            left_out.append(name)
+        else:
+            digests[name] = _digest(path, name)
+    return LocalFiles(digests, tuple(left_out))
+
+
+def ignored_in(folder: Path) -> GitIgnoreSpec:
+    """Return the patterns of what is no part of the testbed."""
+    try:
+        text = (folder / IGNORE_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+    return GitIgnoreSpec.from_lines([*text.splitlines(), *ALWAYS_IGNORED])
+
+
+def _paths(folder: Path, ignored: GitIgnoreSpec) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        below = Path(place).relative_to(folder)
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in links and not ignored.match_file(f"{below / name}/")
+        )
+        for name in sorted([*names, *links]):
+            if not ignored.match_file(str(below / name)):
+                yield Path(place, name)
+
+
+def _digest(path: Path, name: str) -> str:
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise TestbedError(
+            f"{name} has {size // 1024**2} MiB; one file may have "
+            f"{MOST_BYTES // 1024**2} MiB.",
+            hint=f"Name it in {IGNORE_FILE}, and upload it on the testbed's page.",
+        )
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""The command line `testbed`: a testbed's folder, its server, and a terminal."""

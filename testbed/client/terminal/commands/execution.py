@@ -1,0 +1,180 @@
+"""`exec`, `push` and `fetch`: commands and copies in guests, with folded answers."""
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from testbed.client.answers import show_answers, show_failures
+from testbed.client.board.shown import JsonLines
+from testbed.client.rest.server import path_of
+from testbed.client.screen import Lines
+from testbed.client.terminal.exits import WrongUse
+from testbed.client.terminal.following import Follower
+from testbed.client.terminal.options import Command, common
+from testbed.client.terminal.session import session
+from testbed.client.terminal.tables import print_json
+from testbed.client.watching import Frame
+
+
+def conditions(command: Command) -> Command:
+    """Give a command the conditions that programs in guests run under."""
+    for option in reversed(_CONDITIONS):
+        command = option(command)
+    return command
+
+
+_CONDITIONS = (
+    click.option("--as", "user", default="", help="An account there."),
+    click.option("--sudo", is_flag=True, help="As root."),
+    click.option(
+        "--timeout", type=int, help="Seconds for each guest, 3600 unless given."
+    ),
+    click.option("--parallel", type=int, default=0, help="So many guests at once."),
+    click.option("--in-order", is_flag=True, help="In groups of --parallel."),
+    click.option("--stop-after", type=int, default=0, help="Failures that end it."),
+)
+
+
+@click.command("exec")
+@click.argument("guests")
+@click.argument("words", nargs=-1)
+@click.option("--shell", is_flag=True, help="The words are one line for /bin/sh.")
+@click.option(
+    "--script", type=click.Path(path_type=Path), help="Run this file of ours."
+)
+@click.option("--file", "path", default="", help="Run this file of the testbed.")
+@click.option("--hosts", is_flag=True, help="GUESTS are hosts; for lab admins.")
+@click.option("--tool", is_flag=True, help="Run it until Ctrl+C, and show its lines.")
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable.")
+@click.option("--directory", default="", help="The full path where it runs.")
+@click.option("--stdin", type=click.File("r"), help="Its standard input; - is ours.")
+@conditions
+@common
+def execute(
+    guests: str,
+    words: tuple[str, ...],
+    shell: bool,
+    script: Path | None,
+    path: str,
+    hosts: bool,
+    tool: bool,
+    env: tuple[str, ...],
+    directory: str,
+    stdin: TextIO | None,
+    **more: object,
+) -> int:
+    """Run a command in GUESTS, as web-[0-3], web-*, @all or @failed.
+
+    Write the command behind `--`. Equal answers are printed once. The exit code is 1
+    when it failed on a guest.
+    """
+    wish = _program(words, shell=shell, script=script, path=path)
+    chosen = {
+        "env": dict(_variable(one) for one in env),
+        "folder": directory,
+        "stdin": stdin.read() if stdin else "",
+    }
+    wish["targets"] = "hosts" if hosts else "guests"
+    wish["tool"] = tool
+    return _run(guests, wish, chosen | _conditions(more, is_tool=tool))
+
+
+@click.command()
+@click.argument("guests")
+@click.argument("path")
+@click.argument("target")
+@conditions
+@common
+def push(guests: str, path: str, target: str, **more: object) -> int:
+    """Copy the testbed's file or folder PATH to TARGET, a full path, in GUESTS."""
+    wish = {"form": "push", "path": path, "target": target}
+    return _run(guests, wish, _conditions(more))
+
+
+@click.command()
+@click.argument("guests")
+@click.argument("path")
+@conditions
+@common
+def fetch(guests: str, path: str, **more: object) -> int:
+    """Copy PATH, a full path, of GUESTS to the run's fetched files on the server."""
+    return _run(guests, {"form": "fetch", "path": path}, _conditions(more))
+
+
+def _run(guests: str, wish: Frame, chosen: Frame) -> int:
+    is_tool = bool(wish.get("tool"))
+    with session() as one:
+        is_json = one.settings.is_json
+        body = {**wish, "selection": guests, "conditions": chosen}
+        run = one.server.start(path_of(one.testbed, "exec"), body)
+        follower = Follower(one.server, run, _Tool(is_json) if is_tool else _Quiet())
+        code = follower.drive()
+        answers = one.server.get(f"/runs/{run.number}/answers")
+        if is_json:
+            print_json(answers)
+        elif is_tool:
+            show_failures(answers, stopped_is_failed=False)
+        else:
+            show_answers(answers)
+            show_failures(answers)
+    return code
+
+
+class _Quiet(JsonLines):
+    """Shows nothing: the answers are printed at the end."""
+
+    def show(self, frame: Frame) -> None:
+        """Take a frame."""
+
+
+class _Tool(JsonLines):
+    """Shows the lines of a tool as they come, each behind its guest."""
+
+    def __init__(self, is_json: bool) -> None:
+        self._lines = Lines(sys.stderr if is_json else sys.stdout)
+
+    def show(self, frame: Frame) -> None:
+        """Print the line of a frame that has one."""
+        self._lines.show(frame)
+
+
+def _program(
+    words: tuple[str, ...], *, shell: bool, script: Path | None, path: str
+) -> Frame:
+    """Return what runs. Raises: WrongUse (two of them, or none)."""
+    if sum((shell, script is not None, bool(path))) > 1:
+        raise WrongUse("Two programs are named.", hint="Use one of the options.")
+    if script is not None:
+        return {"form": "script", "text": _text(script), "words": list(words)}
+    if path:
+        return {"form": "script", "path": path, "words": list(words)}
+    if not words:
+        raise WrongUse("There is no command.", hint="Write it behind --.")
+    if shell:
+        return {"form": "shell", "words": [" ".join(words)]}
+    return {"form": "command", "words": list(words)}
+
+
+def _text(script: Path) -> str:
+    with suppress(UnicodeDecodeError):
+        return script.read_text(encoding="utf-8")
+    raise WrongUse(
+        f"{script} is no text in UTF-8.", hint="Push it, and name it in the command."
+    )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise WrongUse(f"{text} sets no variable.", hint="Write NAME=VALUE.")
+    return name, value
+
+
+def _conditions(more: Frame, *, is_tool: bool = False) -> Frame:
+    """Return the conditions; a tool has no limit unless one is given."""
+    timeout = more.pop("timeout")
+    usual = 0 if is_tool else 3600
+    return {**more, "timeout_s": usual if timeout is None else timeout}

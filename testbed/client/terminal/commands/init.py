@@ -1,0 +1,73 @@
+"""`init`: a testbed's folder from one of the examples that ship with the client."""
+
+import shutil
+from pathlib import Path
+
+import click
+
+import testbed.client
+from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.options import common, settings
+from testbed.client.terminal.tables import print_json, print_table, say
+
+EXAMPLES = Path(testbed.client.__file__).parent / "examples"
+
+
+@click.command()
+@click.argument("example", default="quickstart")
+@click.option("--list", "lists", is_flag=True, help="List the examples, make nothing.")
+@common
+def init(example: str, lists: bool) -> None:
+    """Make the files of EXAMPLE in the folder, `quickstart` unless given.
+
+    No file is overwritten.
+    """
+    chosen = settings()
+    if lists:
+        _list(is_json=chosen.is_json)
+        return
+    source, folder = _source(example), chosen.folder
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    names = [path.relative_to(source) for path in files]
+    taken = [str(name) for name in names if (folder / name).exists()]
+    if taken:
+        raise Refusal(
+            f"{folder} has {', '.join(taken)} already.",
+            hint="Nothing was written. Use an empty folder.",
+        )
+    for path, name in zip(files, names, strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / name)
+    if chosen.is_json:
+        print_json({"example": example, "files": [str(name) for name in names]})
+        return
+    say(f"{len(names)} files of {example} are in {folder}.")
+    say("Check them with `testbed check`, and bring them up with `testbed up`.")
+
+
+def _list(*, is_json: bool) -> None:
+    rows = [(name, _about(EXAMPLES / name)) for name in _names()]
+    if is_json:
+        print_json({"items": [{"example": name, "about": text} for name, text in rows]})
+        return
+    print_table(("Example", "About"), rows, empty="There are no examples.")
+
+
+def _source(example: str) -> Path:
+    """Return the folder of an example. Raises: WrongUse."""
+    if example not in _names():
+        raise WrongUse(
+            f"There is no example {example}.", hint=f"Use one of {', '.join(_names())}."
+        )
+    return EXAMPLES / example
+
+
+def _names() -> list[str]:
+    return sorted(path.parent.name for path in EXAMPLES.glob("*/kvm-compose.yaml"))
+
+
+def _about(folder: Path) -> str:
+    """Return the first sentence of an example's README."""
+    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    texts = [line for line in lines if line.strip() and not line.startswith("#")]
+    return texts[0].split(". ")[0].removesuffix(".") if texts else ""

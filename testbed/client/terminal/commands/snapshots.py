@@ -1,0 +1,144 @@
+"""`snapshot`: guests kept as they are at a moment, listed, restored and deleted."""
+
+from collections.abc import Iterator
+
+import click
+
+from orchestration.amounts import size
+from testbed.client.rest.server import path_of
+from testbed.client.terminal.agreement import yes_option
+from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.following import drive
+from testbed.client.terminal.options import Command, common
+from testbed.client.terminal.session import session
+from testbed.client.terminal.tables import print_json, print_lines, say
+from testbed.client.watching import Frame
+
+ALL = "@all"
+
+
+def _named(command: Command) -> Command:
+    """Give a command the options that name a guest and its snapshot."""
+    for option in reversed(_NAMES):
+        command = option(command)
+    return command
+
+
+_NAMES = (
+    click.option("-n", "--name", "guest", default="", help="The guest."),
+    click.option("-s", "--snapshot", default="", help="The snapshot."),
+    click.option("-a", "--all", "is_all", is_flag=True, help="All guests at once."),
+)
+
+
+@click.group()
+def snapshot() -> None:
+    """Keep guests as they are at a moment, and restore them."""
+
+
+@snapshot.command()
+@_named
+@click.option("--description", default="", help="Words about it.")
+@common
+def create(guest: str, snapshot: str, is_all: bool, description: str) -> int:
+    """Take the snapshot -s of the guest -n, or of all guests with -a."""
+    return _act("create", guest, snapshot, is_all, description=description)
+
+
+@snapshot.command()
+@_named
+@click.option("--before", default="", help="Keep the present state under this name.")
+@yes_option
+@common
+def restore(guest: str, snapshot: str, is_all: bool, before: str, yes: bool) -> int:
+    """Restore the snapshot -s of the guest -n, or that of all guests with -a.
+
+    With -a and no name each guest returns to its latest one.
+    """
+    return _act("restore", guest, snapshot, is_all, yes=yes, before=before)
+
+
+@snapshot.command()
+@_named
+@click.option("--children", is_flag=True, help="Those below it, too.")
+@yes_option
+@common
+def delete(guest: str, snapshot: str, is_all: bool, children: bool, yes: bool) -> int:
+    """Delete the snapshot -s of the guest -n, or that of all guests with -a."""
+    return _act("delete", guest, snapshot, is_all, yes=yes, children=children)
+
+
+@snapshot.command("list")
+@click.option("-n", "--name", "guest", default="", help="Those of this guest alone.")
+@click.option("-a", "--all", "is_all", is_flag=True, help="Those of all guests alone.")
+@common
+def list_snapshots(guest: str, is_all: bool) -> None:
+    """List the snapshots that the last look at the hosts saw, parents first."""
+    with session() as one:
+        query = {"guest": guest} if guest else {}
+        found = one.server.get(path_of(one.testbed, "snapshots"), **query)
+        if one.settings.is_json:
+            print_json(found)
+            return
+    lines = [_group_line(group) for group in found["groups"]]
+    for each in () if is_all else found["guests"]:
+        lines.append(f"{each['guest']} on {each['host']}:")
+        lines += _lines(each["snapshots"])
+    print_lines(lines)
+    if not lines:
+        say("There is no snapshot.")
+
+
+@snapshot.command()
+@click.option("-n", "--name", "guest", required=True, help="The guest.")
+@click.option("-s", "--snapshot", default="", help="This snapshot alone.")
+@common
+def info(guest: str, snapshot: str) -> None:
+    """Show the snapshots of the guest -n with all that is known."""
+    with session() as one:
+        path = path_of(one.testbed, "snapshots")
+        found = one.server.get(path, guest=guest)["guests"][0]["snapshots"]
+        is_json = one.settings.is_json
+    chosen = [each for each in found if snapshot in ("", each["name"])]
+    if snapshot and not chosen:
+        raise Refusal(f"{guest} has no snapshot {snapshot}.", hint="See `list`.")
+    if is_json:
+        print_json({"items": chosen})
+        return
+    for each in chosen:
+        print_lines(f"{key}: {value}" for key, value in each.items())
+
+
+def _act(
+    verb: str, guest: str, name: str, is_all: bool, *, yes: bool = False, **more: object
+) -> int:
+    """Act on one snapshot or on a group's. Raises: WrongUse."""
+    if is_all and guest:
+        raise WrongUse("-a is of all guests.", hint="Leave out -n.")
+    if not is_all and not guest:
+        raise WrongUse("No guest is named.", hint="Name one with -n, or all with -a.")
+    if not name and not (is_all and verb == "restore"):
+        raise WrongUse("No snapshot is named.", hint="Name it with -s.")
+    wish = {"verb": verb, "guest": ALL if is_all else guest, "name": name, **more}
+    with session(yes=yes) as one:
+        run = one.server.start(path_of(one.testbed, "snapshots"), wish)
+        return drive(one.server, run, is_json=one.settings.is_json)
+
+
+def _group_line(group: Frame) -> str:
+    lacks = f", without {', '.join(group['missing'])}" if group["missing"] else ""
+    words = f": {group['description']}" if group["description"] else ""
+    return f"{group['name']}, all guests, {group['created_at']}{lacks}{words}"
+
+
+def _lines(snapshots: list[Frame]) -> Iterator[str]:
+    """Yield a line for each, indented below its parent."""
+    depths: dict[str, int] = {}
+    for one in snapshots:
+        depth = depths[one["name"]] = depths.get(one["parent"], 0) + 1
+        memory = "the disk alone"
+        if one["memory"]:
+            amount = size(one["memory_bytes"]) if one["memory_bytes"] else "with memory"
+            memory = f"{one['status']}, {amount}"
+        marks = " (current)" if one["current"] else ""
+        yield f"{'  ' * depth}{one['title']}{marks}, {one['created_at']}, {memory}"

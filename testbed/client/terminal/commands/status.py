@@ -1,0 +1,51 @@
+"""`status`: a testbed and its guests as the server saw them last."""
+
+import click
+
+from testbed.client.rest.server import path_of
+from testbed.client.terminal.options import common
+from testbed.client.terminal.session import session
+from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.watching import Frame
+
+COLUMNS = ("Guest", "Host", "Status", "Addresses")
+
+
+@click.command()
+@click.option("--on", default="", help="These guests alone, as web-[0-3].")
+@common
+def status(on: str) -> None:
+    """Show the testbed's condition, its guests and their addresses."""
+    with session() as one:
+        path = path_of(one.testbed)
+        found = one.server.get(path)
+        query = {"on": on} if on else {}
+        guests = list(one.server.pages(f"{path}/guests", **query))
+        if one.settings.is_json:
+            print_json({**found, "guest_list": guests})
+            return
+        say(_line(found))
+        is_wide = one.settings.is_wide
+        columns = (*COLUMNS, "Management", "CPU", "Seen") if is_wide else COLUMNS
+        rows = [_row(guest, is_wide=is_wide) for guest in guests]
+        print_table(columns, rows, empty="No guest is generated yet.")
+
+
+def _line(testbed: Frame) -> str:
+    ends = testbed["ends_at"]
+    end = f", ends at {ends[:16].replace('T', ' ')} UTC" if ends else ""
+    up = f"{testbed['guests_up']} of {testbed['guests']} guests up"
+    last = testbed["last_run"]
+    run = f", last run {last['run']} ({last['name']}) {last['status']}" if last else ""
+    return f"{testbed['testbed']}: {testbed['condition']}, {up}{end}{run}."
+
+
+def _row(guest: Frame, *, is_wide: bool) -> tuple[object, ...]:
+    addresses = [one["address"] for one in guest["addresses"] if one["address"]]
+    state = guest["status"] + (" by request" if guest["by_request"] else "")
+    row = (guest["guest"], guest["host"], state, ", ".join(addresses))
+    if not is_wide:
+        return row
+    load, seen = guest["cpu_percent"], guest["observed_at"] or "never"
+    cpu = "" if load is None else f"{load:.0f} %"
+    return (*row, guest["management_address"], cpu, seen[:19].replace("T", " "))

@@ -1,0 +1,167 @@
+"""`testbeds`: those that the user sees, made, shown, shared and destroyed."""
+
+import click
+
+from testbed.client.rest.problems import NotThere
+from testbed.client.rest.server import path_of
+from testbed.client.terminal.agreement import yes_option
+from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.options import common
+from testbed.client.terminal.session import Session, session
+from testbed.client.terminal.synchronising import fetch_inputs, synchronised
+from testbed.client.terminal.tables import print_json, print_lines, print_table, say
+from testbed.client.watching import Frame
+
+COLUMNS = ("Testbed", "Condition", "Guests", "Role")
+WIDE = ("Key", "Hosts", "Ends", "Tags")
+
+
+@click.group()
+def testbeds() -> None:
+    """List, make, show, share and destroy testbeds."""
+
+
+@testbeds.command("list")
+@click.argument("search", default="")
+@click.option("--whose", type=click.Choice(["mine", "shared", "all"]), default="all")
+@click.option("--condition", default="", help="Those in this condition alone.")
+@click.option("--tag", default="", help="Those with this tag alone.")
+@click.option("--sort", default="name", help="The order, as -created; by name else.")
+@common
+def list_testbeds(search: str, whose: str, condition: str, tag: str, sort: str) -> None:
+    """List the testbeds that you see, those alone that SEARCH finds."""
+    wanted = {"q": search, "condition": condition, "tag": tag, "sort": sort}
+    wanted["whose"] = whose
+    query = {name: value for name, value in wanted.items() if value}
+    with session() as one:
+        found = list(one.server.pages("/testbeds", **query))
+        if one.settings.is_json:
+            print_json({"items": found})
+            return
+        is_wide = one.settings.is_wide
+        columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
+        rows = [_row(item, is_wide=is_wide) for item in found]
+        print_table(columns, rows, empty="There is no testbed.")
+
+
+@testbeds.command()
+@click.argument("name", default="")
+@click.option("--example", default="", help="Of this example, without the folder.")
+@common
+def create(name: str, example: str) -> None:
+    """Make the testbed NAME of the folder's files, and touch no host.
+
+    Without NAME it is called as the folder.
+    """
+    with session() as one:
+        testbed = one.full_name(name) if name else one.testbed
+        _require_new(one, testbed)
+        if example:
+            wish = {"name": testbed.rpartition("/")[2], "example": example}
+            one.server.send("POST", "/testbeds", wish, is_keyed=True)
+            say(f"{testbed} was made.")
+        else:
+            synchronised(one, testbed)
+        _show(one, testbed)
+
+
+@testbeds.command()
+@click.argument("name", default="")
+@common
+def info(name: str) -> None:
+    """Show the testbed NAME, the folder's unless given."""
+    with session() as one:
+        _show(one, one.full_name(name) if name else one.testbed)
+
+
+@testbeds.command()
+@click.argument("name")
+@yes_option
+@common
+def destroy(name: str, yes: bool) -> None:
+    """Delete the testbed NAME, which is down; its files go to the trash."""
+    with session(yes=yes) as one:
+        found = one.server.change("DELETE", path_of(one.full_name(name)), {})
+        if one.settings.is_json:
+            print_json(found)
+        kept = f" Its files are in the trash as {found['trash']}."
+        say(f"{found['deleted']} was deleted.{kept if found['trash'] else ''}")
+
+
+@testbeds.command()
+@click.argument("name")
+@click.argument("user", default="")
+@click.option("--group", default="", help="Share it with this group's members.")
+@click.option("--role", type=click.Choice(["viewer", "operator", "editor"]))
+@click.option("--remove", is_flag=True, help="Take the share back.")
+@common
+def share(name: str, user: str, group: str, role: str | None, remove: bool) -> None:
+    """Share the testbed NAME with USER or a group, or list its shares.
+
+    A share that is there gets the role that is named.
+    """
+    if user and group:
+        raise WrongUse("A share is a user's or a group's.", hint="Name one of them.")
+    with session() as one:
+        path = path_of(one.full_name(name), "shares")
+        if user or group:
+            _change_share(one, path, user, group, role, remove=remove)
+        found = one.server.get(path)["items"]
+        if one.settings.is_json:
+            print_json({"items": found})
+            return
+        rows = [(row["user"] or f"group {row['group']}", row["role"]) for row in found]
+        print_table(("With", "Role"), rows, empty=f"{name} is not shared.")
+
+
+def _change_share(
+    one: Session, path: str, user: str, group: str, role: str | None, *, remove: bool
+) -> None:
+    found = one.server.get(path)["items"]
+    place = ("user", user) if user else ("group", group)
+    there = next((row for row in found if row[place[0]] == place[1]), None)
+    if remove and there is None:
+        raise Refusal(
+            f"There is no share with {place[1]}.", hint="Nothing was changed."
+        )
+    if remove and there:
+        one.server.send("DELETE", f"{path}/{there['id']}")
+    elif role is None:
+        raise WrongUse("No role is named.", hint="Add --role viewer, say.")
+    elif there:
+        one.server.send("PATCH", f"{path}/{there['id']}", {"role": role})
+    else:
+        one.server.send("POST", path, {place[0]: place[1], "role": role})
+
+
+def _require_new(one: Session, testbed: str) -> None:
+    try:
+        fetch_inputs(one, testbed)
+    except NotThere:
+        return
+    raise Refusal(
+        f"{testbed} is there already.",
+        hint="Use another name, or bring the folder's files to it with `testbed sync`.",
+    )
+
+
+def _show(one: Session, testbed: str) -> None:
+    found = one.server.get(path_of(testbed))
+    if one.settings.is_json:
+        print_json(found)
+        return
+    shown = ("testbed", "key", "condition", "description", "role", "ends_at")
+    print_lines(f"{name}: {found[name] or '-'}" for name in shown)
+    print_lines([f"guests: {found['guests_up']} of {found['guests']} up"])
+    print_lines([f"hosts: {', '.join(found['hosts']) or '-'}"])
+
+
+def _row(testbed: Frame, *, is_wide: bool) -> tuple[object, ...]:
+    guests = f"{testbed['guests_up']}/{testbed['guests']}"
+    role = testbed["role"] or ""
+    row = (testbed["testbed"], testbed["condition"], guests, role)
+    if not is_wide:
+        return row
+    ends = (testbed["ends_at"] or "")[:16].replace("T", " ")
+    hosts, tags = ", ".join(testbed["hosts"]), " ".join(testbed["tags"])
+    return (*row, testbed["key"], hosts, ends, tags)

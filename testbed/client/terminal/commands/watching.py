@@ -1,0 +1,113 @@
+"""`attach`, `logs`, `runs` and `cancel`: runs that are there already."""
+
+import sys
+
+import click
+
+from orchestration.terminal import plain, plain_lines
+from testbed.client.rest.server import path_of
+from testbed.client.terminal.exits import DONE, WrongUse
+from testbed.client.terminal.following import attach as follow
+from testbed.client.terminal.options import common
+from testbed.client.terminal.session import Session, session
+from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.watching import Frame
+
+COLUMNS = ("Run", "Command", "Status", "By", "Started")
+OVER = ("succeeded", "failed", "cancelled", "interrupted")
+
+
+@click.command()
+@click.argument("run", type=int)
+@click.option("--after", type=int, default=0, help="Leave out what was before EVENT.")
+@common
+def attach(run: int, after: int) -> int:
+    """Follow the run with the number RUN to its end, from its start.
+
+    The exit code is that of the run. Ctrl+C cancels the run, and once more leaves it.
+    """
+    with session() as one:
+        return follow(one.server, run, is_json=one.settings.is_json, after=after)
+
+
+@click.command()
+@click.argument("run", type=int, required=False)
+@click.option("-f", "--follow", "follows", is_flag=True, help="Go on to the run's end.")
+@click.option("--resource", default="", help="Lines of this guest, network or image.")
+@click.option("--host", default="", help="Lines of this host.")
+@common
+def logs(run: int | None, follows: bool, resource: str, host: str) -> int:
+    """Print the log of RUN, of the testbed's last run unless given."""
+    with session() as one:
+        number = run or _last(one)
+        if follows:
+            if resource or host:
+                raise WrongUse(
+                    "A run is followed whole.", hint="Leave out --resource and --host."
+                )
+            return follow(one.server, number, is_json=one.settings.is_json)
+        wanted = {"resource": resource, "host": host}
+        query = {name: value for name, value in wanted.items() if value}
+        for part in one.server.text(f"/runs/{number}/log", **query):
+            sys.stdout.write(plain_lines(part))
+    return DONE
+
+
+@click.command()
+@click.option("-n", "--count", type=int, default=20, help="So many, the newest.")
+@common
+def runs(count: int) -> None:
+    """List the runs of the testbed, the newest first."""
+    with session() as one:
+        query = {"per_page": max(1, min(count, 1000))}
+        found = one.server.send("GET", path_of(one.testbed, "runs"), query=query)[
+            "items"
+        ]
+        if one.settings.is_json:
+            print_json({"items": found})
+            return
+        is_wide = one.settings.is_wide
+        columns = (*COLUMNS, "Message") if is_wide else COLUMNS
+        rows = [_row(item, is_wide=is_wide) for item in found]
+        print_table(columns, rows, empty=f"{one.testbed} has no run.")
+
+
+@click.command()
+@click.argument("run", type=int, required=False)
+@click.option("--wait", "waits", is_flag=True, help="Wait until it is over.")
+@common
+def cancel(run: int | None, waits: bool) -> int:
+    """Cancel RUN, the testbed's last run unless given."""
+    with session() as one:
+        number = run or _last(one)
+        found = one.server.send("POST", f"/runs/{number}/cancel")
+        if waits and found["status"] not in OVER:
+            follow(one.server, number, is_json=one.settings.is_json)
+            found = one.server.get(f"/runs/{number}")
+        if one.settings.is_json and not waits:
+            print_json({"run": number, "status": found["status"]})
+        say(f"Run {number}: {_state(found)}.")
+    return DONE
+
+
+def _last(one: Session) -> int:
+    """Return the number of the testbed's newest run. Raises: WrongUse."""
+    path = path_of(one.testbed, "runs")
+    found = one.server.send("GET", path, query={"per_page": 1})["items"]
+    if not found:
+        raise WrongUse(f"{one.testbed} has no run.", hint="Name one by its number.")
+    return int(found[0]["run"])
+
+
+def _state(run: Frame) -> str:
+    if run["status"] in OVER:
+        return f"{run['status']}. {plain(run['message'])}".removesuffix(".")
+    return f"{run['status']}, and asked to stop"
+
+
+def _row(run: Frame, *, is_wide: bool) -> tuple[object, ...]:
+    name = f"{run['name']} {run['title']}".strip()
+    percent = f" {run['percent']} %" if run["percent"] is not None else ""
+    started = run["created_at"][:16].replace("T", " ")
+    row = (run["run"], name, f"{run['status']}{percent}", run["asked_by"], started)
+    return (*row, run["message"]) if is_wide else row

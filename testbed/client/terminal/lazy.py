@@ -1,0 +1,74 @@
+"""Doors through which the command line imports a part only when it is used.
+
+`testbed --help` imports no command and no HTTP: the table of commands has their names
+and sentences. Packages that may be missing are found here, too.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import click
+
+# A command's place, as `module:function`, and its sentence in the list of commands.
+Table = Mapping[str, tuple[str, str]]
+# First words as they were spelled before → as they are.
+Former = Mapping[tuple[str, ...], tuple[str, ...]]
+
+
+class LazyGroup(click.Group):
+    """A group of commands that are imported when they are run or completed."""
+
+    def __init__(
+        self, *args: Any, table: Table, former: Former | None = None, **more: Any
+    ) -> None:
+        super().__init__(*args, **more)
+        self.table = table
+        self.former = former or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command, or return None."""
+        if cmd_name not in self.table:
+            return None
+        module, _, name = self.table[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the list of commands from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row[1]) for name, row in self.table.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command. Raises: click.UsageError, with the closest names."""
+        args = self._renamed(args)
+        name = args[0]
+        if name not in self.table and not name.startswith("-"):
+            near = [one for one in self.table if one.startswith(name[:2])]
+            more = f" Is it {' or '.join(near)}?" if near else ""
+            ctx.fail(f"There is no command {name}.{more}")
+        return super().resolve_command(ctx, args)
+
+    def _renamed(self, args: list[str]) -> list[str]:
+        """Return the words with a former spelling replaced, which is said."""
+        for old, new in self.former.items():
+            if tuple(args[: len(old)]) == old:
+                words = f"`{' '.join(old)}` is `{' '.join(new)}` now."
+                click.echo(words, err=True)
+                return [*new, *args[len(old) :]]
+        return args
+
+
+def optional(name: str) -> ModuleType | None:
+    """Import a package that may be missing; None without it."""
+    return import_module(name) if find_spec(name) else None

@@ -1,0 +1,119 @@
+"""`testbed`: the commands, and the one place where a failure becomes an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from orchestration.errors import TestbedError
+from testbed.client.terminal.exits import (
+    CANCELLED,
+    FAILED,
+    READER_LEFT,
+    code_of,
+    show_problem,
+)
+from testbed.client.terminal.lazy import Former, LazyGroup, Table
+from testbed.client.terminal.options import Settings, common
+
+_ROOM = "testbed.client.terminal.commands"
+COMMANDS: Table = {
+    "login": (f"{_ROOM}.login:login", "Sign in at a server with an API token."),
+    "logout": (f"{_ROOM}.login:logout", "Forget the token of a server."),
+    "init": (f"{_ROOM}.init:init", "Make a testbed's folder from an example."),
+    "check": (f"{_ROOM}.check:check", "Check the YAML, without a server."),
+    "plan": (f"{_ROOM}.planning:plan", "Show what a command would do."),
+    "diff": (f"{_ROOM}.planning:diff", "Show what up would change."),
+    "sync": (f"{_ROOM}.sync:sync", "Bring the folder's files to the server."),
+    "generate-artefacts": (
+        f"{_ROOM}.runs:generate_artefacts",
+        "Write the artefacts, touch no host.",
+    ),
+    "clear-artefacts": (
+        f"{_ROOM}.runs:clear_artefacts",
+        "Erase disks and artefacts.",
+    ),
+    "up": (f"{_ROOM}.runs:up", "Bring the testbed up."),
+    "down": (f"{_ROOM}.runs:down", "Stop the testbed; its disks stay."),
+    "status": (f"{_ROOM}.status:status", "Show the testbed and its guests."),
+    "logs": (f"{_ROOM}.watching:logs", "Print the log of a run."),
+    "runs": (f"{_ROOM}.watching:runs", "List the testbed's runs."),
+    "cancel": (f"{_ROOM}.watching:cancel", "Cancel a run."),
+    "attach": (f"{_ROOM}.watching:attach", "Follow a run to its end."),
+    "testbeds": (
+        f"{_ROOM}.testbeds:testbeds",
+        "List, make, show, share and destroy testbeds.",
+    ),
+    "exec": (f"{_ROOM}.execution:execute", "Run a command in guests."),
+    "push": (f"{_ROOM}.execution:push", "Copy files of the testbed to guests."),
+    "fetch": (f"{_ROOM}.execution:fetch", "Copy files of guests to the server."),
+    "power": (f"{_ROOM}.guests:power", "Start and stop guests."),
+    "snapshot": (f"{_ROOM}.snapshots:snapshot", "Keep guests, and restore them."),
+    "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
+    "extend": (f"{_ROOM}.lab:extend", "Let the testbed end later."),
+    "completion": (f"{_ROOM}.shell:completion", "Print a shell's completion."),
+}
+# Of kvm-compose, which ran testbeds before.
+FORMER: Former = {
+    ("deployment", "create"): ("testbeds", "create"),
+    ("deployment", "destroy"): ("testbeds", "destroy"),
+    ("deployment", "list"): ("testbeds", "list"),
+    ("deployment", "info"): ("testbeds", "info"),
+    ("deployment", "reset-state"): ("cancel",),
+    ("testbed-snapshot",): ("snapshot", "create", "--all"),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    former=FORMER,
+    context_settings={"help_option_names": ["-h", "--help"], "obj": None},
+    epilog="`testbed COMMAND --help` has the options of a command. Exit codes: 0 done, "
+    "1 failed, 2 wrong use, 3 refused, 130 cancelled.",
+)
+@click.version_option(package_name="testbed", prog_name="testbed")
+@common
+def program() -> None:
+    """Testbeds of guests on several hosts, from a terminal."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; return its exit code."""
+    chosen = Settings()
+    try:
+        found = program.main(
+            arguments, prog_name="testbed", standalone_mode=False, obj=chosen
+        )
+        sys.stdout.flush()
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("Cancelled.\n")
+        return CANCELLED
+    except TestbedError as exc:
+        show_problem(exc, is_json=chosen.is_json)
+        return code_of(exc)
+    except BrokenPipeError:  # `| head` closed the pipe; Python flushes once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
+    except OSError as exc:
+        show_problem(_words_of(exc), is_json=chosen.is_json)
+        return FAILED
+    return found if isinstance(found, int) else 0
+
+
+def main() -> None:
+    """Run the words of this process."""
+    sys.exit(run())
+
+
+def _words_of(exc: OSError) -> TestbedError:
+    where = f"{exc.filename}: " if exc.filename else ""
+    return TestbedError(f"{where}{exc.strerror or exc}.")
+
+
+if __name__ == "__main__":
+    main()

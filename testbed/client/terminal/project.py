@@ -1,0 +1,64 @@
+"""The folder of a testbed on this machine, and the testbed on the server.
+
+`.testbed/testbed.json` in the folder has the server, the testbed, and the tags of the
+files as both sides had them last: what differs from it was edited since.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestration.compose.names import suggest_name
+from orchestration.errors import TestbedError
+from orchestration.files import write_whole
+from testbed.client.terminal.exits import Refusal
+
+FOLDER = ".testbed"
+FILE = "testbed.json"
+
+
+@dataclass(slots=True)
+class Link:
+    """Which testbed a folder belongs to; `files` are tags by path."""
+
+    server: str = ""
+    testbed: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def read_link(folder: Path) -> Link:
+    """Return a folder's link; an empty one where it has none. Raises: TestbedError."""
+    file = folder / FOLDER / FILE
+    try:
+        found = json.loads(file.read_bytes())
+        files = {str(path): str(tag) for path, tag in found["files"].items()}
+        return Link(str(found["server"]), str(found["testbed"]), files)
+    except FileNotFoundError:
+        return Link()
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise TestbedError(
+            f"{file} cannot be read.",
+            hint="Delete it: the files are then compared with the server's anew.",
+        ) from exc
+
+
+def write_link(folder: Path, link: Link) -> None:
+    """Keep a folder's link. Raises: OSError."""
+    (folder / FOLDER).mkdir(exist_ok=True)
+    shape = {"server": link.server, "testbed": link.testbed, "files": link.files}
+    write_whole(folder / FOLDER / FILE, json.dumps(shape, indent=1) + "\n", mode=0o644)
+
+
+def name_of(folder: Path) -> str:
+    """Return the name that a testbed of this folder gets."""
+    return suggest_name(folder.name) or "testbed"
+
+
+def require_same(link: Link, server: str, testbed: str) -> None:
+    """Refuse to send a folder to another testbed than its own. Raises: Refusal."""
+    if link.testbed and (link.server, link.testbed) != (server, testbed):
+        raise Refusal(
+            f"This folder belongs to {link.testbed} at {link.server}.",
+            hint=f"Use a folder of its own for {testbed}, or delete {FOLDER}/ here: the "
+            "files are then compared with the server's anew.",
+        )

@@ -1,0 +1,102 @@
+"""One command's way to its server: the token, the account, and the testbed meant."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestration.errors import TestbedError
+from testbed.client.rest.problems import NotThere
+from testbed.client.rest.server import Server, declines
+from testbed.client.terminal.agreement import agreement
+from testbed.client.terminal.exits import WrongUse
+from testbed.client.terminal.options import YAML_NAME, Settings, settings
+from testbed.client.terminal.project import Link, name_of, read_link
+from testbed.client.terminal.tokens import Tokens, address_of
+
+
+class Session:
+    """A server as a signed-in user, and the settings of the command."""
+
+    def __init__(self, server: Server, chosen: Settings, account: str) -> None:
+        self.server = server
+        self.settings = chosen
+        self._account = account
+        self.named = ""
+
+    @property
+    def account(self) -> str:
+        """The user's account, asked for once where it is not known."""
+        if not self._account:
+            self._account = str(self.server.get("/me")["account"])
+        return self._account
+
+    @property
+    def link(self) -> Link:
+        """The link of the folder, empty where it belongs to another server."""
+        found = _link_of(self.settings)
+        return found if found.server in ("", self.server.url) else Link()
+
+    @property
+    def testbed(self) -> str:
+        """The full name of the testbed that is meant. Raises: WrongUse."""
+        name = self.settings.project_name or self.link.testbed
+        if not name:
+            folder = _folder_of(self.settings)
+            if folder is None:
+                raise WrongUse(
+                    "No testbed is named.",
+                    hint="Name it with --project-name, or go into its folder.",
+                )
+            name = name_of(folder)
+        return self.full_name(name)
+
+    def full_name(self, name: str) -> str:
+        """Return `olive/lab` of one's own `lab`."""
+        self.named = name if "/" in name else f"{self.account}/{name}"
+        return self.named
+
+
+@contextmanager
+def session(*, yes: bool | None = None) -> Iterator[Session]:
+    """Open the server of the command that runs; `yes` agrees to what is erased.
+
+    The server of the folder is used unless another one is named. Raises: WrongUse (no
+    server, or no token for it).
+    """
+    chosen = settings()
+    url = chosen.server or _link_of(chosen).server
+    found = Tokens.of_user().find(address_of(url) if url else "")
+    agrees = declines if yes is None else agreement(yes=yes)
+    with Server(found.url, found.token, agrees=agrees) as server:
+        one = Session(server, chosen, found.account)
+        try:
+            yield one
+        except NotThere as exc:
+            raise _named(exc, one.named) from exc
+
+
+def _named(exc: NotThere, testbed: str) -> NotThere:
+    """Return the same refusal with the testbed that was meant."""
+    if not testbed:
+        return exc
+    return NotThere(
+        f"There is no testbed {testbed}, or not what you named of it.",
+        hint="It may have been deleted, or it is another user's: see "
+        "`testbed testbeds list`.",
+        status=exc.status,
+        body=exc.body,
+    )
+
+
+def _folder_of(chosen: Settings) -> Path | None:
+    """Return the folder that has a YAML, or None."""
+    try:
+        folder = chosen.folder
+    except TestbedError:
+        return None
+    return folder if (folder / YAML_NAME).is_file() else None
+
+
+def _link_of(chosen: Settings) -> Link:
+    folder = _folder_of(chosen)
+    return read_link(folder) if folder else Link()

@@ -1,0 +1,53 @@
+"""Prints lists and words: a table for a person, lines for a pipe, JSON for a program.
+
+Guests and other users wrote much of it: it is printed without terminal codes.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestration.terminal import plain
+
+Row = Sequence[object]
+
+
+def say(text: str) -> None:
+    """Print one line about what was done, beside the results."""
+    sys.stderr.write(f"{plain(text)}\n")
+    sys.stderr.flush()
+
+
+def print_json(value: object) -> None:
+    """Print JSON as a result."""
+    sys.stdout.write(f"{json.dumps(value, indent=1)}\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines as a result."""
+    for line in lines:
+        sys.stdout.write(f"{plain(line)}\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Row], *, empty: str) -> None:
+    """Print rows below their heads; `empty` is said where there are none.
+
+    A pipe gets the columns apart by tabs, without heads.
+    """
+    texts = [[plain(str(cell)) for cell in row] for row in rows]
+    if not texts:
+        say(empty)
+    elif not sys.stdout.isatty():
+        for row in texts:
+            sys.stdout.write("\t".join(row) + "\n")
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in texts:
+            table.add_row(*map(Text, row))
+        Console().print(table)

@@ -1,0 +1,63 @@
+"""The files of a folder: nothing of Git, nothing that is ignored, nothing outside."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import TestbedError
+from testbed.client.sync import local
+from testbed.client.sync.local import read_local
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def test_files_are_digested_by_their_paths(tmp_path: Path) -> None:
+    write(tmp_path, "kvm-compose.yaml", "scripts/web.sh")
+
+    digests = read_local(tmp_path).digests
+
+    assert digests == {
+        name: sha256(name.encode()).hexdigest()
+        for name in ("kvm-compose.yaml", "scripts/web.sh")
+    }
+
+
+def test_ignored_files_and_the_clients_own_are_left_out(tmp_path: Path) -> None:
+    write(tmp_path, "a", "b.log", "logs/x", "keep/b.log", ".git/HEAD", ".testbed/t")
+    (tmp_path / ".testbedignore").write_text("# logs\n*.log\n!keep/b.log\nlogs/\n")
+
+    assert sorted(read_local(tmp_path).digests) == ["a", "keep/b.log"]
+
+
+def test_links_are_not_followed_and_are_named(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    write(outside, "secret")
+    folder = tmp_path / "lab"
+    write(folder, "a")
+    (folder / "file").symlink_to(outside / "secret")
+    (folder / "folder").symlink_to(outside)
+
+    found = read_local(folder)
+
+    assert sorted(found.digests) == ["a"]
+    assert found.left_out == ("file", "folder")
+
+
+def test_file_that_is_too_large_is_named(tmp_path: Path) -> None:
+    with (tmp_path / "disk.img").open("wb") as file:
+        file.truncate(local.MOST_BYTES + 1)
+
+    with pytest.raises(TestbedError, match=r"disk\.img has 64 MiB") as caught:
+        read_local(tmp_path)
+    assert ".testbedignore" in caught.value.hint
+
+
+def test_names_are_sent_as_keyboards_type_them(tmp_path: Path) -> None:
+    write(tmp_path, "cafe\u0301.sh")
+
+    assert list(read_local(tmp_path).digests) == ["caf\u00e9.sh"]
