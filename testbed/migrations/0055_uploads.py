@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('testbed', '0053_invitations'),
+        ('testbed', '0054_every_run'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

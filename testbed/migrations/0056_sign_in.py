@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
         ("sessions", "0001_initial"),
         ("socialaccount", "0006_alter_socialaccount_extra_data"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("testbed", "0053_invitations"),
+        ("testbed", "0055_uploads"),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('testbed', '0054_every_run'),
+        ('testbed', '0056_sign_in'),
     ]
 
     operations = [
