@@ -28,6 +28,7 @@ from testbed.sources.comparing import Comparison, Sides, compare, digest_of
 from testbed.sources.git import USUAL, Commit, FetchFailed, Keys, Rules, fetch_commit
 from testbed.sources.keys import private_key_of
 from testbed.sources.places import Place, SourceRefused, place_of
+from testbed.testbeds.editing import digest_of as digest_of_file
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import read_text
@@ -215,9 +216,7 @@ def _write(row: Fetch, result: Comparison, found: Commit) -> None:
 
 def _digests_of(testbed: Testbed) -> dict[str, str]:
     files = testbed.project.files
-    return {
-        path: digest_of((files / path).read_bytes()) for path in list_files(testbed)
-    }
+    return {path: digest_of_file(files / path) for path in list_files(testbed)}
 
 
 def _decided(row: Fetch) -> dict[str, Sides]:
