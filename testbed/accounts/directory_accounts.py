@@ -124,8 +124,8 @@ def admit(entry: Entry, standing: Standing) -> User:
         if row:
             leave(row)
         raise NotAdmitted(
-            "You are in none of the groups that may use this lab.",
-            hint="Ask a lab admin.",
+            f"{entry.name} is not in the group of {_name()} that may use this lab.",
+            hint="Ask a lab admin which group that is.",
         )
     user = _come_back(row) if row else _make(entry)
     _update(user, entry)

@@ -6,11 +6,12 @@ keys. No permission of Django's is used.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -23,6 +24,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orchestration.errors import TestbedError
+from testbed.models.accounts.directory import is_of_directory
 from testbed.sharing.groups import delete_group, reason_to_keep
 
 if TYPE_CHECKING:  # these classes take type arguments in their stubs only
@@ -45,14 +47,29 @@ class UserAdmin(UserBase):
 
     filter_horizontal = ()
     list_filter = ("is_superuser", "is_active", "groups")
-    readonly_fields = ("memberships",)
+    readonly_fields = ("memberships", "whose_password")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Name", {"fields": ("first_name", "last_name", "email")}),
         ("Rights", {"fields": ("is_active", "is_staff", "is_superuser")}),
-        ("Groups", {"fields": readonly_fields}),
+        ("Groups", {"fields": ("memberships",)}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Say of a directory's account whose its password is, in place of a hash."""
+        (first, *others) = super().get_fieldsets(request, obj)
+        if obj is not None and is_of_directory(obj):
+            first = (None, {"fields": ("username", "whose_password")})
+        return [first, *others]
+
+    @admin.display(description="password")
+    def whose_password(self, user: User) -> SafeString:
+        """Name the directory, and lead to the page that takes the account from it."""
+        return format_html(
+            'That of {}. <a href="../password/">Set one here</a> in its place.',
+            settings.DIRECTORY.name,
+        )
 
     @admin.display(description="groups")
     def memberships(self, user: User) -> SafeString:

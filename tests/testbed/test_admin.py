@@ -5,6 +5,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from testbed.models import Allowance, Entry, GroupAllowance, Host, Run, Testbed
+from testbed.models.accounts.directory import DIRECTORY_PASSWORD
 from tests.testbed.reading import visible
 
 pytestmark = pytest.mark.database
@@ -54,6 +55,21 @@ def test_groups_of_a_user_are_changed_on_their_own_pages_alone(
     assert f'<a href="/groups/{group.pk}/">course</a>' in shown
     assert 'name="groups"' not in shown
     assert 'name="user_permissions"' not in shown
+
+
+def test_page_of_a_directorys_user_says_whose_the_password_is(
+    office: Client, owner: User
+):
+    address = f"/admin/auth/user/{owner.pk}/change/"
+    here = office.get(address).content.decode()
+    User.objects.filter(pk=owner.pk).update(password=DIRECTORY_PASSWORD)
+
+    there = office.get(address).content.decode()
+
+    assert "That of the directory." in there
+    assert '<a href="../password/">Set one here</a>' in there
+    assert "unknown hashing algorithm" not in there
+    assert "That of the directory." not in here
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_user_who_lost_the_group_loses_the_account_until_it_is_back(server: Serv
     refused = sign_in("nina", "nina-pass")
 
     assert refused.status_code == 403
-    assert b"none of the groups that may use this lab" in refused.content
+    assert b"nina is not in the group of Uni that may" in refused.content
     assert client.get("/account/").status_code == 302
     assert not User.objects.get().is_active
     server.change(LAB, ldap.MOD_ADD, "member", dn("nina"))
