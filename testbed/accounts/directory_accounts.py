@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestration.errors import TestbedError
@@ -107,8 +108,10 @@ def has_password_here(entry: Entry) -> bool:
     The directory is not asked then: the password may be meant for this account alone.
     """
     row = _row(entry)
-    user = row.user if row else _of_name(entry.name)
-    is_local = bool(user and user.has_usable_password() and not is_of_directory(user))
+    users = [row.user] if row else _of_name(entry.name)
+    is_local = any(
+        user.has_usable_password() and not is_of_directory(user) for user in users
+    )
     if is_local:
         logger.info("%s has a password here: the directory is not asked.", entry.name)
     return is_local
@@ -161,7 +164,7 @@ def _make(entry: Entry) -> User:
     user = User(username=entry.name, password=DIRECTORY_PASSWORD)
     try:
         with transaction.atomic():
-            if _of_name(entry.name):
+            if _of_name(entry.name).exists():
                 raise _taken(entry)
             user.save()
             DirectoryEntry.objects.create(user=user, entry=entry.id)
@@ -201,8 +204,8 @@ def _row(entry: Entry) -> DirectoryEntry | None:
     return rows.filter(entry=entry.id).first()
 
 
-def _of_name(name: str) -> User | None:
-    return User.objects.filter(username__iexact=name).order_by("pk").first()
+def _of_name(name: str) -> QuerySet[User]:
+    return User.objects.filter(username__iexact=name)
 
 
 def _hex(raw: str | bytes) -> str:

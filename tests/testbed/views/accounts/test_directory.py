@@ -148,6 +148,14 @@ def test_account_with_a_password_here_is_never_asked_for_there(
     assert not DirectoryEntry.objects.exists()
 
 
+def test_account_with_a_password_here_counts_beside_one_without(server: Server):
+    for name, password in (("NINA", None), ("Nina", "from-here")):
+        User.objects.create_user(name, password=password)
+
+    assert NO_MATCH in sign_in("nina", "nina-pass").content
+    assert sign_in("Nina", "from-here").status_code == 302
+
+
 def test_account_without_any_password_is_not_taken_over(server: Server):
     User.objects.create_user("Nina").set_unusable_password()
 
