@@ -18,12 +18,13 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orchestration.errors import TestbedError
+from testbed.accounts.confirmation import way_to_confirmation
 from testbed.models.accounts.directory import is_of_directory
 from testbed.sharing.groups import delete_group, reason_to_keep
 
@@ -62,6 +63,31 @@ class UserAdmin(UserBase):
         if obj is not None and is_of_directory(obj):
             first = (None, {"fields": ("username", "whose_password")})
         return [first, *others]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show or save an account, after the admin's password once more.
+
+        A lab admin who is made here outlives the session of the one who made it.
+        """
+        may = self.has_change_permission(request)
+        way = way_to_confirmation(request) if may else None
+        return way or super().changeform_view(
+            request, object_id, form_url, extra_context
+        )
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        """Set a password, after the admin's once more."""
+        may = self.has_change_permission(request)
+        way = way_to_confirmation(request) if may else None
+        return way or super().user_change_password(request, id, form_url)
 
     @admin.display(description="password")
     def whose_password(self, user: User) -> SafeString:
