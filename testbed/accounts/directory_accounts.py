@@ -161,20 +161,21 @@ def _come_back(row: DirectoryEntry) -> User:
 
 
 def _make(entry: Entry) -> User:
+    """Return a new account, or the one that another sign-in has made meanwhile."""
     user = User(username=entry.name, password=DIRECTORY_PASSWORD)
     try:
         with transaction.atomic():
-            if _of_name(entry.name).exists():
-                raise _taken(entry)
-            user.save()
-            DirectoryEntry.objects.create(user=user, entry=entry.id)
-            write(user, INVITATIONS, f"got an account by {_name()}")
-    except IntegrityError:  # the same user signed in twice at once
-        row = _row(entry)
-        if row is None:
-            raise _taken(entry) from None
-        return row.user
-    return user
+            if not _of_name(entry.name).exists():
+                user.save()
+                DirectoryEntry.objects.create(user=user, entry=entry.id)
+                write(user, INVITATIONS, f"got an account by {_name()}")
+                return user
+    except IntegrityError:
+        logger.info("%s got an account twice at once: one is kept.", entry.name)
+    row = _row(entry)
+    if row is None:
+        raise _taken(entry)
+    return row.user
 
 
 def _taken(entry: Entry) -> NotAdmitted:

@@ -17,6 +17,7 @@ from django.db import connection
 from django.test import Client
 
 from testbed.access import logins
+from testbed.accounts import directory_accounts
 from testbed.accounts.directory_accounts import read
 from testbed.accounts.directory_checks import check_directory
 from testbed.accounts.directory_line import NAME
@@ -433,6 +434,21 @@ def test_two_first_sign_ins_at_once_make_one_account(server: Server):
     assert codes == [302] * 4
     assert [user.username for user in User.objects.all()] == ["nina"]
     assert DirectoryEntry.objects.count() == 1
+
+
+def test_account_that_another_sign_in_made_meanwhile_is_taken(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    """This one looked for the account before the other one had made it."""
+    sign_in("nina", "nina-pass")
+    found = directory_accounts._row
+    answers = iter([None, None])
+    monkeypatch.setattr(
+        directory_accounts, "_row", lambda entry: next(answers, found(entry))
+    )
+
+    assert sign_in("nina", "nina-pass").status_code == 302
+    assert User.objects.count() == 1
 
 
 def test_directory_is_asked_alike_whatever_accounts_there_are(
