@@ -126,12 +126,6 @@ class OpenID(NamedTuple):
         }
         return {"openid_connect": {"APPS": [app] if self.url else []}}
 
-    @property
-    def origin(self) -> str:
-        """Return scheme, host and port of its address."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc}"
-
 
 def env_str(name: str, default: str = "") -> str:
     """Return a text value."""

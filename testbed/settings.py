@@ -256,8 +256,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        # A form leads to the provider's page by a redirect.
-        "form-action": [SELF, OPENID.origin] if OPENID.url else [SELF],
+        "form-action": [SELF],
         "frame-ancestors": [NONE],
         "base-uri": [NONE],
     }

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestration.errors import TestbedError
@@ -107,8 +108,10 @@ def has_password_here(entry: Entry) -> bool:
     The directory is not asked then: the password may be meant for this account alone.
     """
     row = _row(entry)
-    user = row.user if row else _of_name(entry.name)
-    is_local = bool(user and user.has_usable_password() and not is_of_directory(user))
+    users = [row.user] if row else _of_name(entry.name)
+    is_local = any(
+        user.has_usable_password() and not is_of_directory(user) for user in users
+    )
     if is_local:
         logger.info("%s has a password here: the directory is not asked.", entry.name)
     return is_local
@@ -124,8 +127,8 @@ def admit(entry: Entry, standing: Standing) -> User:
         if row:
             leave(row)
         raise NotAdmitted(
-            "You are in none of the groups that may use this lab.",
-            hint="Ask a lab admin.",
+            f"{entry.name} is not in the group of {_name()} that may use this lab.",
+            hint="Ask a lab admin which group that is.",
         )
     user = _come_back(row) if row else _make(entry)
     _update(user, entry)
@@ -158,20 +161,21 @@ def _come_back(row: DirectoryEntry) -> User:
 
 
 def _make(entry: Entry) -> User:
+    """Return a new account, or the one that another sign-in has made meanwhile."""
     user = User(username=entry.name, password=DIRECTORY_PASSWORD)
     try:
         with transaction.atomic():
-            if _of_name(entry.name):
-                raise _taken(entry)
-            user.save()
-            DirectoryEntry.objects.create(user=user, entry=entry.id)
-            write(user, INVITATIONS, f"got an account by {_name()}")
-    except IntegrityError:  # the same user signed in twice at once
-        row = _row(entry)
-        if row is None:
-            raise _taken(entry) from None
-        return row.user
-    return user
+            if not _of_name(entry.name).exists():
+                user.save()
+                DirectoryEntry.objects.create(user=user, entry=entry.id)
+                write(user, INVITATIONS, f"got an account by {_name()}")
+                return user
+    except IntegrityError:
+        logger.info("%s got an account twice at once: one is kept.", entry.name)
+    row = _row(entry)
+    if row is None:
+        raise _taken(entry)
+    return row.user
 
 
 def _taken(entry: Entry) -> NotAdmitted:
@@ -201,8 +205,8 @@ def _row(entry: Entry) -> DirectoryEntry | None:
     return rows.filter(entry=entry.id).first()
 
 
-def _of_name(name: str) -> User | None:
-    return User.objects.filter(username__iexact=name).order_by("pk").first()
+def _of_name(name: str) -> QuerySet[User]:
+    return User.objects.filter(username__iexact=name)
 
 
 def _hex(raw: str | bytes) -> str:

@@ -6,23 +6,26 @@ keys. No permission of Django's is used.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from orchestration.errors import TestbedError
+from testbed.accounts.confirmation import way_to_confirmation
+from testbed.models.accounts.directory import is_of_directory
 from testbed.sharing.groups import delete_group, reason_to_keep
 
 if TYPE_CHECKING:  # these classes take type arguments in their stubs only
@@ -45,14 +48,54 @@ class UserAdmin(UserBase):
 
     filter_horizontal = ()
     list_filter = ("is_superuser", "is_active", "groups")
-    readonly_fields = ("memberships",)
+    readonly_fields = ("memberships", "whose_password")
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Name", {"fields": ("first_name", "last_name", "email")}),
         ("Rights", {"fields": ("is_active", "is_staff", "is_superuser")}),
-        ("Groups", {"fields": readonly_fields}),
+        ("Groups", {"fields": ("memberships",)}),
         ("Dates", {"fields": ("last_login", "date_joined")}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Say of a directory's account whose its password is, in place of a hash."""
+        (first, *others) = super().get_fieldsets(request, obj)
+        if obj is not None and is_of_directory(obj):
+            first = (None, {"fields": ("username", "whose_password")})
+        return [first, *others]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Show or save an account, after the admin's password once more.
+
+        A lab admin who is made here outlives the session of the one who made it.
+        """
+        may = self.has_change_permission(request)
+        way = way_to_confirmation(request) if may else None
+        return way or super().changeform_view(
+            request, object_id, form_url, extra_context
+        )
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        """Set a password, after the admin's once more."""
+        may = self.has_change_permission(request)
+        way = way_to_confirmation(request) if may else None
+        return way or super().user_change_password(request, id, form_url)
+
+    @admin.display(description="password")
+    def whose_password(self, user: User) -> SafeString:
+        """Name the directory, and lead to the page that takes the account from it."""
+        return format_html(
+            'That of {}. <a href="../password/">Set one here</a> in its place.',
+            settings.DIRECTORY.name,
+        )
 
     @admin.display(description="groups")
     def memberships(self, user: User) -> SafeString:

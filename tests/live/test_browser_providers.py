@@ -1,6 +1,7 @@
 """Sign-in with accounts of elsewhere, in Chromium: OpenID Connect and an LDAP directory.
 
-Both are real servers, and the browser goes the whole way, past the pages' policy.
+Both are real servers, and the browser goes the whole way, past the pages' policy, which
+lets forms lead to this site alone.
 """
 
 import re

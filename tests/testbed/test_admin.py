@@ -1,10 +1,13 @@
 """The admin: hosts and runs are only read, and nothing is left unregistered."""
 
+from urllib.parse import quote
+
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from testbed.models import Allowance, Entry, GroupAllowance, Host, Run, Testbed
+from testbed.models.accounts.directory import DIRECTORY_PASSWORD
 from tests.testbed.reading import visible
 
 pytestmark = pytest.mark.database
@@ -14,6 +17,7 @@ pytestmark = pytest.mark.database
 def office(client: Client, admin: User) -> Client:
     """The admin's browser."""
     client.force_login(admin)
+    client.post("/account/confirm/", {"password": "ada-pass"})
     return client
 
 
@@ -54,6 +58,42 @@ def test_groups_of_a_user_are_changed_on_their_own_pages_alone(
     assert f'<a href="/groups/{group.pk}/">course</a>' in shown
     assert 'name="groups"' not in shown
     assert 'name="user_permissions"' not in shown
+
+
+@pytest.mark.parametrize("page", ["add/", "{}/change/", "{}/password/"])
+def test_session_of_a_lab_admin_alone_makes_no_other(
+    client: Client, admin: User, owner: User, page: str
+):
+    client.force_login(admin)
+    address = f"/admin/auth/user/{page.format(owner.pk)}"
+    words = {"username": "eve", "password1": "Stolen-7-pass"}
+
+    shown = client.get(address)
+    sent = client.post(address, words | {"password2": "Stolen-7-pass"})
+    kept = str(dict(client.session.items()))
+    answer = client.post(sent["Location"], {"password": "ada-pass"})
+
+    ways = [shown["Location"], sent["Location"]]
+    assert ways == [f"/account/confirm/?next={quote(address, safe='')}"] * 2
+    assert "Stolen-7-pass" not in kept
+    assert answer["Location"] == address
+    assert not User.objects.filter(username="eve").exists()
+    assert owner.check_password("olive-pass")
+
+
+def test_page_of_a_directorys_user_says_whose_the_password_is(
+    office: Client, owner: User
+):
+    address = f"/admin/auth/user/{owner.pk}/change/"
+    here = office.get(address).content.decode()
+    User.objects.filter(pk=owner.pk).update(password=DIRECTORY_PASSWORD)
+
+    there = office.get(address).content.decode()
+
+    assert "That of the directory." in there
+    assert '<a href="../password/">Set one here</a>' in there
+    assert "unknown hashing algorithm" not in there
+    assert "That of the directory." not in here
 
 
 @pytest.fixture

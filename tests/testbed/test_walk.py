@@ -82,6 +82,7 @@ ANSWERS = {
     # Pages of Django's admin: for staff, for those with rights, for nobody.
     "staff": "302 302 200 200",
     "rights": "302 302 403 200",
+    "rights-confirm": "302 302 403 302",  # after the password once more
     "nobody": "302 302 403 403",
     "staff-app": "302 302 404 200",
     "staff-404": "302 302 404 404",
@@ -265,7 +266,7 @@ admin/jsi18n/                                                   staff           
 admin/r/<path:content_type_id>/<path:object_id>/                staff-404          staff-404
 admin/^(?P<app_label>testbed|auth)/$                            staff-app          staff-app
 admin/(?P<url>.*)$                                              staff-404          staff-404
-admin/auth/user/<id>/password/                                  rights             rights
+admin/auth/user/<id>/password/                                  rights-confirm     rights-confirm
 """
 # Parts of routes, and what an address has in their place.
 PARTS = {
@@ -357,15 +358,17 @@ def rows() -> Iterator[Row]:
         yield row_of(*line.split())
     for model, may in MODELS.items():
         above, number = f"admin/{model}/", f"{{{model.split('/')[1]}}}"
-        add, delete = ("rights" if do in may else "nobody" for do in (ADD, DELETE))
-        change = "rights" if CHANGE in may else "nobody"
+        held = "rights-confirm" if model == "auth/user" else "rights"
+        add = held if ADD in may else "nobody"
+        change = held if CHANGE in may else "nobody"
+        delete = "rights" if DELETE in may else "nobody"
         for route, get, post in (
             ("", "rights", "rights"),
             ("add/", add, add),
             ("<path:object_id>/", "on", "on"),
             ("<path:object_id>/history/", "rights", "rights"),
             ("<path:object_id>/delete/", delete, delete),
-            ("<path:object_id>/change/", "rights", change),
+            ("<path:object_id>/change/", held, change),
         ):
             address = above + route.replace("<path:object_id>", number)
             yield row_of(above + route, get, post, address)

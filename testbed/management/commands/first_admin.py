@@ -28,4 +28,9 @@ class Command(BaseCommand):
             raise CommandError(exc.sentence) from exc
         if at_start:
             self.stdout.write("There is no lab admin yet. This link makes the first:")
+        if link.startswith("/"):
+            self.stderr.write(
+                "Put the address of this lab before it, as TESTBED_TRUSTED_ORIGINS is "
+                "not set."
+            )
         self.stdout.write(link)

@@ -42,8 +42,8 @@ def index(request: Request) -> HttpResponse:
         row, link = invite(email, request.user)
     except NotInvited as exc:
         return _page(request, refused=exc, email=email)
-    if link:
-        return _page(request, made=row, link=link)
+    if link:  # the admin's own address, where the settings have none
+        return _page(request, made=row, link=request.build_absolute_uri(link))
     messages.success(request, f"The invitation was mailed to {row.email}.")
     return redirect("invitations")
 

@@ -23,9 +23,10 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.dispatch import receiver
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 from requests import RequestException
 
@@ -125,10 +126,19 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
         raise ImmediateHttpResponse(not_signed_in(request, problem))
 
 
+@never_cache
 @require_POST
 def enter(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """Lead to the provider's page."""
-    return _with_provider(lambda: openid_connect.login(request, provider_id), request)
+    """Lead to the provider's page, by a page of ours.
+
+    Browsers hold all redirects of a form to the pages' policy, and a provider may lead
+    on to origins that it alone knows.
+    """
+    answer = _with_provider(lambda: openid_connect.login(request, provider_id), request)
+    if not isinstance(answer, HttpResponseRedirect) or answer.url.startswith("/"):
+        return answer
+    context = {"openid": settings.OPENID, "url": answer.url}
+    return render(request, "account/to_provider.html", context)
 
 
 @require_GET

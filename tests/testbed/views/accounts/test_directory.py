@@ -17,6 +17,7 @@ from django.db import connection
 from django.test import Client
 
 from testbed.access import logins
+from testbed.accounts import directory_accounts
 from testbed.accounts.directory_accounts import read
 from testbed.accounts.directory_checks import check_directory
 from testbed.accounts.directory_line import NAME
@@ -148,6 +149,14 @@ def test_account_with_a_password_here_is_never_asked_for_there(
     assert not DirectoryEntry.objects.exists()
 
 
+def test_account_with_a_password_here_counts_beside_one_without(server: Server):
+    for name, password in (("NINA", None), ("Nina", "from-here")):
+        User.objects.create_user(name, password=password)
+
+    assert NO_MATCH in sign_in("nina", "nina-pass").content
+    assert sign_in("Nina", "from-here").status_code == 302
+
+
 def test_account_without_any_password_is_not_taken_over(server: Server):
     User.objects.create_user("Nina").set_unusable_password()
 
@@ -198,7 +207,7 @@ def test_user_who_lost_the_group_loses_the_account_until_it_is_back(server: Serv
     refused = sign_in("nina", "nina-pass")
 
     assert refused.status_code == 403
-    assert b"none of the groups that may use this lab" in refused.content
+    assert b"nina is not in the group of Uni that may" in refused.content
     assert client.get("/account/").status_code == 302
     assert not User.objects.get().is_active
     server.change(LAB, ldap.MOD_ADD, "member", dn("nina"))
@@ -425,6 +434,21 @@ def test_two_first_sign_ins_at_once_make_one_account(server: Server):
     assert codes == [302] * 4
     assert [user.username for user in User.objects.all()] == ["nina"]
     assert DirectoryEntry.objects.count() == 1
+
+
+def test_account_that_another_sign_in_made_meanwhile_is_taken(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    """This one looked for the account before the other one had made it."""
+    sign_in("nina", "nina-pass")
+    found = directory_accounts._row
+    answers = iter([None, None])
+    monkeypatch.setattr(
+        directory_accounts, "_row", lambda entry: next(answers, found(entry))
+    )
+
+    assert sign_in("nina", "nina-pass").status_code == 302
+    assert User.objects.count() == 1
 
 
 def test_directory_is_asked_alike_whatever_accounts_there_are(

@@ -67,6 +67,13 @@ def test_link_is_shown_once_and_kept_as_a_hash(page: Client, link: str):
     assert row.token_hash == hashed(token)
 
 
+def test_link_that_is_shown_is_whole(page: Client):
+    """A lab without TESTBED_TRUSTED_ORIGINS knows no address but its admin's."""
+    shown = page.post("/invitations/", {"email": NINA}).content.decode()
+
+    assert f">http://testserver{link_in(shown)}</pre>" in shown
+
+
 def test_invitation_is_mailed_where_mail_is_set_up(page: Client, mailed_link: Link):
     shown = page.post("/invitations/", {"email": NINA}, follow=True).content.decode()
 
@@ -254,6 +261,15 @@ class TestFirstAdmin:
         out = StringIO()
         call_command("first_admin", *options, stdout=out)
         return out.getvalue()
+
+    def test_link_without_an_address_says_so(self, page: Client, settings: object):
+        settings.CSRF_TRUSTED_ORIGINS = []
+        User.objects.all().delete()
+        err = StringIO()
+
+        call_command("first_admin", stdout=StringIO(), stderr=err)
+
+        assert "Put the address of this lab before it" in err.getvalue()
 
     def test_start_says_what_the_link_is_for(self, db: None):
         words = self.printed("--at-start")

@@ -1,5 +1,6 @@
 """Sign-in with OpenID Connect, against a real provider in a process of its own."""
 
+import html
 import re
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -76,14 +77,22 @@ def use(lab: object, url: str) -> None:
     lab.SOCIALACCOUNT_PROVIDERS = lab.OPENID.providers
 
 
+def way_there(client: Client, **form: str) -> str:
+    """Ask to sign in; return the address of the provider's page."""
+    asked = client.post("/login/openid/", form)
+    assert asked.status_code == 200, asked.content
+    page = asked.content.decode()
+    (way,) = re.findall(r'<a class="button[^"]*" href="(http[^"]+)"', page)
+    assert f'http-equiv="refresh" content="0; url={way}"' in page
+    return html.unescape(way)
+
+
 @pytest.fixture
 def enter(lab: object) -> Enter:
     """Sign in at the provider; return the answer of this product."""
 
     def sign_in(sub: str, client: Client, **form: str):
-        asked = client.post("/login/openid/", form)
-        assert asked.status_code == 302, asked.content
-        answer = httpx.post(asked["Location"], data={"sub": sub})
+        answer = httpx.post(way_there(client, **form), data={"sub": sub})
         assert answer.status_code in (302, 303), answer.text
         back = answer.headers["location"]
         return client.get(re.sub(r"^http://testserver", "", back))
@@ -308,8 +317,7 @@ def test_answer_that_was_not_asked_for_signs_nobody_in(enter: Enter, db: None):
 
 def test_user_who_cancels_there_reads_so(lab: object, db: None):
     client = Client()
-    asked = client.post("/login/openid/")
-    (state,) = parse_qs(urlsplit(asked["Location"]).query)["state"]
+    (state,) = parse_qs(urlsplit(way_there(client)).query)["state"]
 
     back = f"/login/openid/callback/?error=access_denied&state={state}"
     answer = client.get(back)
@@ -377,8 +385,7 @@ def test_settings_that_cannot_be_stop_the_start(
 
 def test_page_says_nothing_of_what_the_provider_answers(lab: object, db: None):
     client = Client()
-    asked = client.post("/login/openid/")
-    state = parse_qs(urlsplit(asked["Location"]).query)["state"][0]
+    state = parse_qs(urlsplit(way_there(client)).query)["state"][0]
 
     answer = client.get(f"/login/openid/callback/?code=wrong&state={state}")
 
