@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.live.browser import YAML, add_tiny_image, create, signed_in
 from tests.live.stack import Stack, simulated_stack
@@ -84,9 +84,12 @@ def test_files_follow_a_repository_until_both_sides_changed(
     expect(commit).to_contain_text("Say two")
 
     lab = page.url.replace("source/", "")
-    page.goto(f"{lab}edit/setup.sh")
-    page.locator(".cm-content, textarea").first.fill("echo mine")
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.goto(lab)
+    page.get_by_text("Add or replace files").click()
+    mine = FilePayload(name="setup.sh", mimeType="text/x-sh", buffer=b"echo mine\n")
+    page.locator("input[type=file]:not([webkitdirectory])").first.set_input_files(mine)
+    page.get_by_role("button", name="Save files").click()
+    expect(page.get_by_text("Saved: setup.sh.")).to_be_visible()
     forge.commit({"kvm-compose.yaml": YAML, "setup.sh": "echo 3\n"}, "Say three")
     page.goto(lab)
     page.get_by_role("button", name="Fetch now").click()
