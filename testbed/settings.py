@@ -357,8 +357,9 @@ EMAIL_TIMEOUT = 10
 # Where users' webhooks may be besides public addresses (testbed/notifications/).
 WEBHOOK_NETWORKS = env_networks("TESTBED_WEBHOOK_NETWORKS")
 # Where users' Git repositories may be besides public addresses (testbed/sources/).
-HOOK_REQUESTS = 120  # that one client's forge sends in a minute
 GIT_NETWORKS = env_networks("TESTBED_GIT_NETWORKS")
+# Calls after pushes that one client may send in a minute.
+HOOK_REQUESTS = 120
 DEFAULT_FROM_EMAIL = env_str("TESTBED_MAIL_FROM", "testbeds@localhost")
 
 # Beat runs inside a worker started with -B; a call that waited too long is dropped.

@@ -49,7 +49,7 @@ def set_source(testbed: Testbed, url: str, branch: str, folder: str, by: str) ->
             return secret
         if any(values[name] != getattr(old, name) for name in PLACE):
             values |= {"manifest": {}, "commit": "", "author": "", "subject": ""}
-            values |= {"committed_at": None, "fetched_at": None}
+            values |= {"committed_at": None, "fetched_at": None, "trouble": ""}
         before = place_of(old.url)
         if (before.host, before.port) != (place.host, place.port):
             values |= {"seen_key": "", "host_key": "", "confirmed_by": ""}
@@ -158,7 +158,7 @@ def decide(conflict: Fetch, decision: str, by: str, *, confirm: str = "") -> Fet
 def _locked(testbed: Testbed) -> None:
     """Let one request at a time ask for a fetch. Raises: SourceRefused (no source)."""
     rows = Source.objects.select_for_update().filter(testbed=testbed)
-    if not rows.exists():
+    if rows.defer("manifest").first() is None:
         raise _no_source(testbed)
 
 

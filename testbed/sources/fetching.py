@@ -40,6 +40,7 @@ SEND_AGAIN_AFTER = timedelta(seconds=20)
 # Of the repository's side of a conflict, for the page.
 MOST_TEXT, MOST_TEXTS = 64 * 1024, 512 * 1024
 NAMED = 5
+MOST_PATHS = 100  # of each kind that a fetch keeps; its words have the counts
 UNEXPECTED = "The fetch ended with an unexpected error; the worker's log has it."
 
 
@@ -88,6 +89,8 @@ def _save(row: Fetch) -> None:
     row.said = plain(" ".join(row.said.split()))[:MOST_SAID]
     if not row.is_active:
         row.ended_at = timezone.now()
+        trouble = "" if row.status == Status.SUCCEEDED else row.said
+        Source.objects.filter(testbed=row.testbed_id).update(trouble=trouble)
     mine = Fetch.objects.filter(pk=row.pk, status=Status.RUNNING)
     mine.update(
         status=row.status,
@@ -169,13 +172,13 @@ def _apply(row: Fetch, source: Source, found: Commit) -> None:
         takes=row.decision == Fetch.Decision.TAKE,
     )
     row.changes = {
-        "added": result.added,
-        "changed": result.changed,
-        "removed": result.removed,
-        "kept": result.kept,
-        "replaced": result.replaced,
+        "added": result.added[:MOST_PATHS],
+        "changed": result.changed[:MOST_PATHS],
+        "removed": result.removed[:MOST_PATHS],
+        "kept": result.kept[:MOST_PATHS],
     }
     if result.conflicts:
+        _drop_texts(testbed)
         row.changes["conflicts"] = _sides(result.conflicts, found.files)
         row.status = Status.CONFLICT
         row.said = (
@@ -251,6 +254,15 @@ def _said(result: Comparison) -> str:
     }
     parts = [f"{len(paths)} {word}" for word, paths in counts.items() if paths]
     return f"{', '.join(parts)}." if parts else "Nothing changed."
+
+
+def _drop_texts(testbed: Testbed) -> None:
+    """Drop the texts of the conflict before, which is decided or out of date."""
+    conflicts = Fetch.objects.filter(testbed=testbed, status=Status.CONFLICT)
+    if (before := conflicts.first()) is not None:
+        for side in before.changes.get("conflicts", []):
+            side["text"] = None
+        before.save(update_fields=["changes"])
 
 
 def _named(paths: list[str]) -> str:

@@ -21,7 +21,8 @@ class Source(models.Model):
     confirmed one. `public_key` is the public half of the deploy key, whose private half
     is in the testbed's folder. `hook` is the secret part of the webhook's address; with
     `secret` pushes are signed, so both are kept as they are. `manifest` has the SHA-256
-    of each file of the last commit, by its path.
+    of each file of the last commit, by its path. `trouble` is what the last fetch said,
+    unless that succeeded.
     """
 
     testbed = models.OneToOneField(
@@ -45,6 +46,7 @@ class Source(models.Model):
     committed_at = models.DateTimeField(null=True)
     fetched_at = models.DateTimeField(null=True)
     manifest = models.JSONField(default=dict)
+    trouble = models.CharField(max_length=MOST_SAID, blank=True)
 
     def __str__(self) -> str:
         return f"{self.url} {self.branch}"

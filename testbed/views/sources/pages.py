@@ -21,6 +21,7 @@ from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Fetch, Testbed
+from testbed.notifications.delivery import whole_address
 from testbed.pages.sources.shown import conflicts_of, shown_source, source_of_page
 from testbed.sources.changes import (
     ask_for_fetch,
@@ -151,7 +152,7 @@ def _page(
     }
     if source is not None:
         hook = reverse("hook", args=[source.hook])
-        context["hook_address"] = request.build_absolute_uri(hook)
+        context["hook_address"] = request.build_absolute_uri(whole_address(hook))
     part = "sources/_state.html" if request.htmx else "sources/index.html"
     status = UNPROCESSABLE if refused else 200
     return render(request, part, context, status=status)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
@@ -121,6 +122,27 @@ def test_file_that_changed_on_both_sides_stops_the_fetch(
     assert (side["path"], side["text"]) == ("setup.sh", "echo theirs\n")
     assert read(source.testbed, "setup.sh") == "echo mine\n"
     assert read(source.testbed, "kvm-compose.yaml") == YAML  # all or nothing
+
+
+def test_trouble_is_on_the_testbeds_page_until_a_fetch_succeeds(
+    conflict: Fetch, browser: Client
+):
+    page = "/testbeds/olive/lab/"
+    assert "setup.sh changed here and in the repository" in browser.get(page).text
+
+    decided(conflict, "keep")
+
+    assert "changed here and in the repository" not in browser.get(page).text
+
+
+def test_texts_of_the_conflict_before_are_not_kept(
+    conflict: Fetch, fetch_now: FetchNow
+):
+    again = fetch_now()
+
+    conflict.refresh_from_db()
+    assert again.changes["conflicts"][0]["text"] == "echo theirs\n"
+    assert conflict.changes["conflicts"][0]["text"] is None
 
 
 def test_first_fetch_does_not_replace_another_yaml(fetch_now: FetchNow, source: Source):

@@ -3,7 +3,11 @@
 import hashlib
 import hmac
 import json
+import os
+import re
+import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,7 +17,7 @@ from pytest_django import DjangoAssertNumQueries
 from orchestration.project.keys import generate_key_pair
 from orchestration.transport.ssh.first_contact import host_key_of
 from testbed.models import Entry, Fetch, Source, Testbed
-from testbed.sources.pushes import GITHUB, GITLAB
+from testbed.sources.pushes import GITHUB, GITLAB, is_genuine, pushed_branch
 from tests.testbed.conftest import YAML, ShareWith
 from tests.testbed.sources.conftest import FetchNow
 from tests.testbed.sources.repositories import Forge
@@ -238,3 +242,23 @@ def test_client_that_calls_too_often_waits(source: Source, settings: object):
     found = [client.post("/hooks/x/").status_code for _ in range(3)]
 
     assert found == [403, 403, 429]
+
+
+def test_call_that_the_page_of_the_documentation_shows_is_genuine():
+    page = Path(__file__).parents[3] / "docs" / "sources.md"
+    (script,) = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.M | re.S)
+    shown = "curl() { printf '%s\\n' \"$@\"; }\n" + script
+    variables = {"address": "https://lab.example.org/hooks/x/", "secret": "s3cret"}
+    done = subprocess.run(
+        ["sh", "-c", shown],
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    words = done.stdout.splitlines()
+    headers = dict(word.split(": ", 1) for word in words if ": " in word)
+    body = words[words.index("-d") + 1].encode()
+    assert is_genuine("s3cret", headers, body)
+    assert pushed_branch(body) == "main"
