@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from orchestration.amounts import count_of
 from orchestration.errors import StateError, TestbedError
+from testbed.access.permissions import is_admin
 from testbed.access.record import write
 from testbed.celery import request_removal
 from testbed.images.uses import users_of
@@ -139,7 +140,7 @@ def _unblocked(
 
     To others those that they may not see are counted. Raises: ImageInUse.
     """
-    if user.is_superuser or not users:
+    if is_admin(user) or not users:
         return users
     seen = set(Testbed.objects.all().visible_to(user).values_list("pk", flat=True))
     names = [str(one.seen_by(user)) for one in users if one.pk in seen]

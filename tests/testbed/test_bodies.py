@@ -197,17 +197,27 @@ class TestSession:
 
         assert channel.answer.startswith("HTTP/1.1 413 ")
 
-    async def test_token_of_the_scope_sends_a_file_to_the_api(self, channel, owner):
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/api/v1/testbeds/olive/lab/files/a/b.img",
+            "/api/v1/testbeds/olive/lab/archive",
+            "/api/v1/archives?name=ring",
+            "/api/v1/uploads/0123abcd",
+        ],
+    )
+    async def test_token_of_the_scope_sends_a_file_to_the_api(
+        self, channel, owner, path
+    ):
         _, token = await sync_to_async(make_token)(owner, "ci", ["edit"], 7)
         size = 3 * MIB
 
-        path = "/api/v1/testbeds/olive/lab/files/a/b.img"
         header = f"Authorization: Bearer {token}"
         channel.head(path, header, f"Content-Length: {size}")
         await until(lambda: channel.transport.producerState == "producing")
         channel.dataReceived(bytes(size))
 
-        assert channel.kept == ({}, bytes(size))
+        assert channel.kept[1] == bytes(size)
 
     @pytest.mark.parametrize(
         ("path", "size", "is_known"),

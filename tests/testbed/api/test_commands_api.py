@@ -128,6 +128,23 @@ def test_images_of_others_are_neither_listed_nor_deleted(
     assert list(SavedImage.objects.kept()) == [theirs]
 
 
+def test_image_in_use_is_deleted_by_a_token_that_administers_alone(
+    admin: User, testbed: Testbed
+):
+    image = made(admin, "mine")
+    Testbed.objects.update(owner=admin)
+    yaml = testbed.project.yaml.read_text().replace("ubuntu_22_04", "mine")
+    testbed.project.yaml.write_text(yaml)
+
+    limited = asker(admin, "manage")("DELETE", f"/images/{image.pk}")
+    whole = asker(admin, "manage", "admin")("DELETE", f"/images/{image.pk}")
+
+    assert limited.status_code == 422
+    assert "is used by" in limited.json()["detail"]
+    assert whole.status_code == 428
+    assert whole.json()["erases"]["must_type"] == "mine"
+
+
 def test_image_is_shared_by_lab_admins_alone(ask: Ask, owner: User, admin: User):
     mine = made(owner, "mine")
     body, place = {"shared": True}, f"/images/{mine.pk}/shared"

@@ -24,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from testbed.access.tokens import make_token
+from testbed.api.testbeds.archives import KINDS
+from testbed.api.testbeds.uploads import PART
 from testbed.models import Testbed
 from tests.testbed.api.conftest import ALL
 from tests.testbed.conftest import MakeRun, ShareWith
@@ -36,6 +38,13 @@ CHECKS = (
     response_headers_conformance,
     response_schema_conformance,
 )
+
+
+@schemathesis.serializer(*KINDS, PART)
+def bytes_of_file(context: object, value: object) -> bytes:
+    """Send what stands for a file as bytes: schemathesis knows no archives."""
+    found = getattr(value, "data", value)
+    return found if isinstance(found, bytes) else str(found).encode(errors="replace")
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +85,7 @@ def test_generated_requests_find_no_fault(
         for mode in GenerationMode:
             check(operation.as_strategy(generation_mode=mode), there, header)
 
-    assert len(found) > 30
+    assert len(found) > 120
 
 
 def check(cases: object, there: dict[str, object], header: dict[str, str]) -> None:
