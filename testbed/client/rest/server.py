@@ -83,7 +83,7 @@ class Server:
     def __init__(
         self,
         url: str,
-        token: str = "",
+        token: str | None = None,
         *,
         agrees: Agrees = declines,
         transport: httpx.BaseTransport | None = None,
