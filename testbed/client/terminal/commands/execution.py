@@ -9,7 +9,7 @@ import click
 
 from testbed.client.answers import show_answers, show_failures
 from testbed.client.board.shown import JsonLines
-from testbed.client.rest.server import path_of
+from testbed.client.rest.addresses import path_of
 from testbed.client.screen import Lines
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.following import Follower
