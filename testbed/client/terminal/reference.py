@@ -160,7 +160,7 @@ def _value(option: click.Option) -> str:
 
 def _former() -> Iterator[str]:
     yield "## Spellings of kvm-compose\n"
-    yield "They work, and name the new one.\n"
+    yield "They work, and name the new one. `kvm-compose` itself is another name of `testbed`.\n"
     yield "| before | now |"
     yield "|---|---|"
     for old, new in FORMER.items():
