@@ -29,6 +29,8 @@ def apply(
     """
     late = []
     base.update(decision.same)
+    for path in decision.gone:
+        del base[path]
     for one in decision.send:
         data = stored_form(folder / one.path).read_bytes()
         try:
