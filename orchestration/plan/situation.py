@@ -30,9 +30,11 @@ from orchestration.state.build import Identity, Site, build_state
 from orchestration.state.diff.changes import diff
 from orchestration.state.diff.deployed import union
 from orchestration.state.disk_bases import DiskFile
-from orchestration.state.model import HostState, State
+from orchestration.state.model import GuestState, HostState, State
 from orchestration.state.mtu import JUMBO
 from orchestration.state.placement import Taken
+
+_HIDDEN = "hidden:"
 
 
 class Situation(BaseModel):
@@ -40,7 +42,8 @@ class Situation(BaseModel):
 
     `taken` and `closed` are by host, `disk_files` by paths as the YAML has them.
     `previous` is the present state, `known` all that may exist of it and before it,
-    `unfinished` what may exist besides while a change is not finished.
+    `unfinished` what may exist besides while a change is not finished: all three as
+    `without_secrets` returns them.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -135,7 +138,7 @@ class Situation(BaseModel):
         require_built(spec)
         is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
         salt = salt_for(self.public_key, self.previous)
-        return build_state(
+        built = build_state(
             spec,
             read_inputs(folder, spec, salt=salt, disk_files=self.disk_files),
             identity=self._identity(yaml),
@@ -147,6 +150,7 @@ class Situation(BaseModel):
             closed=self.closed,
             most_mtu=self.most_mtu,
         )
+        return without_secrets(built)
 
     def _identity(self, yaml: bytes) -> Identity:
         return Identity(
@@ -158,6 +162,37 @@ class Situation(BaseModel):
             public_key=self.public_key,
             golden_owner=self.golden_owner,
         )
+
+
+def without_secrets(state: State) -> State:
+    """Return a state whose passwords and environments can be compared, and not read.
+
+    The salt of the passwords stays: hashes that are made later need it.
+    """
+    guests = tuple(_hidden(state, guest) for guest in state.guests)
+    goldens = tuple(
+        golden.model_copy(update={"guest": _hidden(state, golden.guest)})
+        for golden in state.goldens
+    )
+    return state.model_copy(update={"guests": guests, "goldens": goldens})
+
+
+def _hidden(state: State, guest: GuestState) -> GuestState:
+    environment = {
+        name: _digest(state, value) for name, value in guest.environment.items()
+    }
+    kept, _, last = guest.password_hash.rpartition("$")
+    password = f"{kept}${_digest(state, last)}" if guest.password_hash else ""
+    changed = {"environment": environment, "password_hash": password}
+    return guest.model_copy(update=changed)
+
+
+def _digest(state: State, text: str) -> str:
+    """Digest a secret; one that is digested already stays as it is."""
+    if text.startswith(_HIDDEN):
+        return text
+    key = f"{state.public_key}\0{text}".encode()
+    return f"{_HIDDEN}{sha256(key).hexdigest()}"
 
 
 def _yaml_sha256(folder: Path) -> str:

@@ -24,7 +24,7 @@ from orchestration.compose.language.schema import (
 from orchestration.errors import StateError, TestbedError
 from orchestration.plan.lifecycle import Plan, plan, plan_up_guests
 from orchestration.plan.model import Command, Options
-from orchestration.plan.situation import Situation
+from orchestration.plan.situation import Situation, without_secrets
 from orchestration.project.digests import is_golden_edited, with_files_now
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.project.inputs import (
@@ -211,9 +211,13 @@ def situation_of(testbed: Testbed) -> Situation:
         disk_files=_disk_files(project, spec),
         is_disk_edited=previous is not None and is_disk_edited(previous),
         is_deployed=_is_deployed(testbed),
-        previous=previous,
-        known=project.read_known() if may_exist else None,
-        unfinished=project.read_all()[-1] if project.has_unfinished_change() else None,
+        previous=without_secrets(previous) if previous else None,
+        known=without_secrets(project.read_known()) if may_exist else None,
+        unfinished=(
+            without_secrets(project.read_all()[-1])
+            if project.has_unfinished_change()
+            else None
+        ),
     )
 
 

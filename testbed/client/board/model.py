@@ -12,14 +12,12 @@ from orchestration.amounts import progress_line
 from orchestration.terminal import plain
 from testbed.client.watching import Frame
 
-GOOD = ("done", "unchanged", "warning")
-
 
 @dataclass(slots=True)
 class Row:
     """One instruction: its resources, how many of them ended, and how it went.
 
-    `status` is waiting, running, done or failed.
+    `status` is waiting, running, done, failed or cancelled.
     """
 
     index: int
@@ -108,11 +106,14 @@ class Board:
     def _end_task(self, frame: Frame) -> None:
         row = self._row(frame["index"], "")
         row.ended += 1
-        row.failed += frame["data"]["status"] not in (*GOOD, "skipped")
+        row.failed += frame["data"]["status"] == "failed"
 
     def _result(self, frame: Frame) -> list[Line]:
         row = self._row(frame["index"], "")
-        row.status = "done" if frame["success"] else "failed"
+        row.failed = sum(one["status"] == "failed" for one in frame["resources"])
+        row.status = "failed" if row.failed else "cancelled"
+        if frame["success"]:
+            row.status = "done"
         row.seconds = self.clock() - row.began_at if row.began_at else 0.0
         row.ended = len(frame["resources"])
         self.active.clear()

@@ -18,7 +18,13 @@ from testbed.client.watching import Frame
 ACTIVE_SHOWN = 6
 ENDED_SHOWN = 8
 FRAMES_PER_SECOND = 8
-MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "running": ("•", "cyan")}
+MARKS = {
+    "done": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "cancelled": ("-", "yellow"),
+    "running": ("•", "cyan"),
+}
+ENDED = ("done", "failed", "cancelled")
 STYLES = {"stderr": "yellow", "failed": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -126,7 +132,7 @@ def styled(line: Line) -> Text:
 
 def rendered(board: Board) -> Group:
     """Return the board: instructions that ended, the present one, and its tasks."""
-    ended = [row for row in board.rows.values() if row.status in ("done", "failed")]
+    ended = [one for one in board.rows.values() if one.status in ENDED]
     running = [row for row in board.rows.values() if row.status == "running"]
     waiting = sum(row.status == "waiting" for row in board.rows.values())
     parts = [Text("")]

@@ -5,7 +5,6 @@ connection and done once. Certificates are verified; proxies are those of the
 environment. Driven by one thread.
 """
 
-import re
 import ssl
 import time
 import uuid
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 from websockets.exceptions import InvalidStatus
@@ -26,12 +25,10 @@ from testbed.client.rest.problems import (
     VersionsDiffer,
     problem_of,
 )
+from testbed.client.rest.versions import require_same
 from testbed.client.watching import Frame
 
 API = "/api/v1"
-# The version of the API's document that this client was written for. A server with a
-# smaller second number lacks operations that the client uses.
-VERSION = (1, 1)
 # Asked before an act that erases something, with the server's list.
 Agrees = Callable[[Frame], bool]
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
@@ -44,7 +41,6 @@ _PER_PAGE = 200
 # Of a token's limit of requests in a minute.
 _LONGEST_WAIT_S = 90
 _WAITS = 5
-_SPECIAL = re.compile(r"[^A-Za-z0-9_.@+-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +79,7 @@ class Server:
     def __init__(
         self,
         url: str,
-        token: str = "",
+        token: str | None = None,
         *,
         agrees: Agrees = declines,
         transport: httpx.BaseTransport | None = None,
@@ -149,31 +145,17 @@ class Server:
             raise problem_of(answer.status_code, found, server=self.url)
         return found
 
-    def change(
-        self, method: str, path: str, wish: Mapping[str, object], *, keyed: bool = True
-    ) -> Frame:
-        """Send what may erase data; again with its token when the user agrees.
-
-        Raises: as `send`; Declined.
-        """
-        confirm: dict[str, object] = {}
-        problem: Exception | None = None
-        for _ in range(_CONFIRMATIONS):
-            try:
-                if method == "DELETE":
-                    return self.send(method, path, query={**wish, **confirm})  # type: ignore[dict-item]  # texts
-                return self.send(method, path, {**wish, **confirm}, is_keyed=keyed)
-            except _Erasing as exc:
-                problem, confirm = exc, {"confirm": exc.erases["confirm"]}
-                if not self._agrees(exc.erases):
-                    raise exc.declined from exc
-        raise problem or AssertionError
-
     def start(self, path: str, wish: Mapping[str, object]) -> StartedRun:
-        """Start a run; return its plan. Raises: as `change`."""
-        body = self.change("POST", path, wish)
+        """Start a run; return its plan. Raises: as `send`; Declined."""
+        body = self._agreed(
+            lambda confirm: self.send("POST", path, {**wish, **confirm}, is_keyed=True)
+        )
         waits = body["status"] == "waiting"
         return StartedRun(int(body["run"]), tuple(body["instructions"]), waits)
+
+    def delete(self, path: str) -> Frame:
+        """Delete something; return the answer. Raises: as `send`; Declined."""
+        return self._agreed(lambda confirm: self.send("DELETE", path, query=confirm))
 
     def text(self, path: str, **query: str) -> Iterator[str]:
         """Yield a long answer part by part, as fast as it is taken. Raises: as `get`."""
@@ -208,7 +190,7 @@ class Server:
                 f"{self.url} is no testbed server with a REST API.",
                 hint="Compare the address with that in the browser.",
             ) from exc
-        _compare(str(found), self.url)
+        require_same(str(found), self.url)
 
     @contextmanager
     def events(self, number: int) -> Iterator[ClientConnection]:
@@ -223,6 +205,18 @@ class Server:
             open_timeout=_TIMEOUT.read,
         ) as socket:
             yield socket
+
+    def _agreed(self, send: Callable[[dict[str, str]], Frame]) -> Frame:
+        """Send what may erase data; again with its token when the user agrees."""
+        confirm: dict[str, str] = {}
+        for left in reversed(range(_CONFIRMATIONS)):
+            try:
+                return send(confirm)
+            except _Erasing as exc:
+                if not left or not self._agrees(exc.erases):
+                    raise exc.declined from exc
+                confirm = {"confirm": exc.erases["confirm"]}
+        raise AssertionError
 
     def _sent(self, request: httpx.Request, tries: int) -> httpx.Response:
         """Send a request and return a good answer. Raises: as `send`."""
@@ -260,6 +254,8 @@ class Server:
                 answer.read()
                 raise self._problem(answer)
             yield answer
+        except httpx.TransportError as exc:
+            raise unreachable(self.url, exc) from exc
         finally:
             answer.close()
 
@@ -299,19 +295,6 @@ _PRECONDITION_REQUIRED = 428
 _OF_OTHER_VERSIONS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
-def path_of(testbed: str, rest: str = "") -> str:
-    """Return the API's path of `alice/lab`, and of what is below it.
-
-    The account is written as `testbed/access/addresses.py` says.
-    """
-    account, _, name = testbed.rpartition("/")
-    written = _SPECIAL.sub(lambda sign: _escaped(sign[0]), account)
-    if not account.strip(".") or account == "new":
-        written = _escaped(account)
-    below = f"/{rest}" if rest else ""
-    return f"/testbeds/{written}/{quote(name)}{below}"
-
-
 def unreachable(url: str, exc: Exception) -> ServerUnreachable:
     """Return the exception of a server that does not answer."""
     reason = str(exc) or type(exc).__name__
@@ -327,34 +310,12 @@ def refused_socket(url: str, exc: InvalidStatus) -> Exception:
     return problem_of(status, {"detail": f"{url} does not show this run."}, server=url)
 
 
-def _compare(found: str, url: str) -> None:
-    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
-    major, minor = (*numbers, 0, 0)[:2]
-    wanted = ".".join(map(str, VERSION))
-    if major > VERSION[0]:
-        raise VersionsDiffer(
-            f"This command line is too old: it speaks version {wanted} of the API, and "
-            f"{url} {found}.",
-            hint="Install the newest version of testbed.",
-        )
-    if (major, minor) < VERSION:
-        raise VersionsDiffer(
-            f"The server is too old: {url} speaks version {found} of the API, and this "
-            f"command line {wanted}.",
-            hint="Ask a lab admin to update the server, or install an older testbed.",
-        )
-
-
 def _retry_after_s(answer: httpx.Response) -> float | None:
     """Return for how long the server wants no request; None where it wants none."""
     text = answer.headers.get("Retry-After", "")
     if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS or not text.isdecimal():
         return None
     return float(text) if int(text) <= _LONGEST_WAIT_S else None
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"~{byte:02X}" for byte in text.encode())
 
 
 def _json(answer: httpx.Response) -> Any:

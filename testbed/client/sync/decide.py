@@ -29,12 +29,16 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The work of one synchronisation; `same` are the digests that both sides have."""
+    """The work of one synchronisation; `same` are the digests that both sides have.
+
+    `gone` are the files that neither side has any more.
+    """
 
     send: tuple[Sending, ...]
     remove: tuple[str, ...]
     conflicts: tuple[Conflict, ...]
     same: Digests
+    gone: tuple[str, ...] = ()
 
     @property
     def changes(self) -> list[str]:
@@ -67,7 +71,8 @@ def decide(
                 remove.append(path)
         elif here is not None or before is not None:
             conflicts.append(Conflict(path, _reason(here, there, before)))
-    return Decision(tuple(send), tuple(remove), tuple(conflicts), same)
+    gone = sorted(base.keys() - local.keys() - remote.keys())
+    return Decision(tuple(send), tuple(remove), tuple(conflicts), same, tuple(gone))
 
 
 def _reason(here: str | None, there: str | None, before: str | None) -> str:

@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from orchestration.compose.files import resolve_inside, stored_form
 from orchestration.files import write_whole
+from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import StaleCopy
-from testbed.client.rest.server import Server, path_of
+from testbed.client.rest.server import Server
 from testbed.client.sync.decide import Conflict, Decision
 
 OnFile = Callable[[str, str], None]
@@ -28,6 +29,8 @@ def apply(
     """
     late = []
     base.update(decision.same)
+    for path in decision.gone:
+        del base[path]
     for one in decision.send:
         data = stored_form(folder / one.path).read_bytes()
         try:
@@ -37,7 +40,7 @@ def apply(
         except StaleCopy:
             late.append(Conflict(one.path, "edited on the server meanwhile"))
     for path in decision.remove:
-        server.change("DELETE", _address(testbed, path), {})
+        server.delete(_address(testbed, path))
         base.pop(path, None)
         on_file("removed", path)
     return tuple(late)

@@ -61,19 +61,23 @@ class Follower:
         try:
             return self._watched(self._run.to_send)
         except KeyboardInterrupt:
-            number = self._run.number
+            return self._interrupted()
+
+    def _interrupted(self) -> int:
+        """Cancel the run and wait for its end, or leave it; return the exit code."""
+        number = self._run.number
+        try:
             self._screen.note(
                 f"Run {number} is cancelled in {LEAVE_WITHIN_S:.0f} s. Ctrl+C once more "
                 "leaves it running."
             )
-        try:
             self._sleep(LEAVE_WITHIN_S)
-            self._server.send("POST", f"/runs/{self._run.number}/cancel")
+            self._server.send("POST", f"/runs/{number}/cancel")
             return self._watched([])
         except KeyboardInterrupt:
             self._screen.note(
-                f"Run {self._run.number} goes on without you. Follow it with "
-                f"`testbed attach {self._run.number}`."
+                f"Run {number} goes on without you. Follow it with "
+                f"`testbed attach {number}`."
             )
             return CANCELLED
 

@@ -110,6 +110,12 @@ def main() -> None:
     sys.exit(run())
 
 
+def former() -> None:
+    """Run the words of a process that was started as `kvm-compose`."""
+    sys.stderr.write("`kvm-compose` is `testbed` now.\n")
+    main()
+
+
 def _words_of(exc: OSError) -> TestbedError:
     where = f"{exc.filename}: " if exc.filename else ""
     return TestbedError(f"{where}{exc.strerror or exc}.")

@@ -102,10 +102,17 @@ def _commands() -> Iterator[str]:
     yield "## Commands\n"
     context = click.Context(program, info_name="testbed")
     shared: set[str | None] = {option.name for option in _common_options()}
-    for name in program.list_commands(context):
-        command = program.get_command(context, name)
-        assert command is not None  # noqa: S101  # the table names it
+    for name, command in _below(program, context):
         yield from _command(command, context, name, shared)
+
+
+def _below(
+    group: click.Group, context: click.Context
+) -> Iterator[tuple[str, click.Command]]:
+    """Yield the commands of a group with their names."""
+    for name in group.list_commands(context):
+        if found := group.get_command(context, name):
+            yield name, found
 
 
 def _command(
@@ -114,9 +121,7 @@ def _command(
     """Yield the part of a command, and of those below it."""
     context = click.Context(command, info_name=name, parent=parent)
     if isinstance(command, click.Group):
-        for below in command.list_commands(context):
-            found = command.get_command(context, below)
-            assert found is not None  # noqa: S101  # it is one of the list
+        for below, found in _below(command, context):
             yield from _command(found, context, below, shared)
         return
     arguments = [
@@ -155,7 +160,7 @@ def _value(option: click.Option) -> str:
 
 def _former() -> Iterator[str]:
     yield "## Spellings of kvm-compose\n"
-    yield "They work, and name the new one.\n"
+    yield "They work, and name the new one. `kvm-compose` itself is another name of `testbed`.\n"
     yield "| before | now |"
     yield "|---|---|"
     for old, new in FORMER.items():

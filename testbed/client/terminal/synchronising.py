@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
 from orchestration.plan.situation import Situation
+from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
-from testbed.client.rest.server import path_of
 from testbed.client.sync.decide import Conflict, Decision, decide
 from testbed.client.sync.local import read_local
 from testbed.client.sync.sending import OnFile, apply

@@ -72,6 +72,47 @@ def test_client_plans_an_edit_of_a_deployed_testbed_as_the_server_does(
     assert own == prepare(testbed, Command.UP, Options())[1]
 
 
+def secretive(testbed: Testbed) -> None:
+    """Give the first guest a password and a secret variable."""
+    yaml = testbed.project.yaml
+    text = yaml.read_text().replace(
+        "{name: ubuntu_22_04}", "{name: ubuntu_22_04, environment: {TOKEN: hunter2}}", 1
+    )
+    yaml.write_text(text.replace("cpus: 1", "cpus: 1\n      password: old-password", 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("hunter2", "hunter3"), ("old-password", "new-password"), ("nothing", "")],
+)
+def test_edit_of_a_secret_is_planned_as_the_server_does(
+    testbed: Testbed, planned, old: str, new: str
+) -> None:
+    secretive(testbed)
+    deploy(testbed)
+    text = testbed.project.yaml.read_text()
+    testbed.project.yaml.write_text(text.replace(old, new))
+
+    own = planned(testbed, Command.UP)
+
+    assert own == prepare(testbed, Command.UP, Options())[1]
+
+
+def test_secrets_of_the_present_state_are_not_sent(
+    testbed: Testbed, owner: User
+) -> None:
+    secretive(testbed)
+    deploy(testbed)
+    hashes = {g.password_hash for g in testbed.project.read_state().guests} - {""}
+
+    text = asker(owner, "run")("GET", f"{LAB}/inputs").content.decode()
+
+    assert len(hashes) == 1
+    assert "hunter2" not in text
+    assert hashes.pop() not in text
+    assert "hidden:" in text
+
+
 def test_files_are_listed_with_the_tags_of_their_contents(
     testbed: Testbed, owner: User
 ) -> None:

@@ -9,7 +9,7 @@ import click
 
 from testbed.client.answers import show_answers, show_failures
 from testbed.client.board.shown import JsonLines
-from testbed.client.rest.server import path_of
+from testbed.client.rest.addresses import path_of
 from testbed.client.screen import Lines
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.following import Follower
@@ -71,7 +71,7 @@ def execute(
     Write the command behind `--`. Equal answers are printed once. The exit code is 1
     when it failed on a guest.
     """
-    wish = _program(words, shell=shell, script=script, path=path)
+    wish = _program(words, is_line=shell, script=script, path=path)
     chosen = {
         "env": dict(_variable(one) for one in env),
         "folder": directory,
@@ -142,10 +142,10 @@ class _Tool(JsonLines):
 
 
 def _program(
-    words: tuple[str, ...], *, shell: bool, script: Path | None, path: str
+    words: tuple[str, ...], *, is_line: bool, script: Path | None, path: str
 ) -> Frame:
     """Return what runs. Raises: WrongUse (two of them, or none)."""
-    if sum((shell, script is not None, bool(path))) > 1:
+    if sum((is_line, script is not None, bool(path))) > 1:
         raise WrongUse("Two programs are named.", hint="Use one of the options.")
     if script is not None:
         return {"form": "script", "text": _text(script), "words": list(words)}
@@ -153,7 +153,7 @@ def _program(
         return {"form": "script", "path": path, "words": list(words)}
     if not words:
         raise WrongUse("There is no command.", hint="Write it behind --.")
-    if shell:
+    if is_line:
         return {"form": "shell", "words": [" ".join(words)]}
     return {"form": "command", "words": list(words)}
 

@@ -3,7 +3,7 @@
 import click
 
 from orchestration.plan.power import VERBS
-from testbed.client.rest.server import path_of
+from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session

@@ -3,7 +3,7 @@
 import click
 
 from orchestration.amounts import mib
-from testbed.client.rest.server import path_of
+from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session

@@ -5,7 +5,7 @@ import json
 import click
 
 from orchestration.plan.model import Command, Options
-from testbed.client.rest.server import path_of
+from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import common

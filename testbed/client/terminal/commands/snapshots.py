@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import click
 
 from orchestration.amounts import size
-from testbed.client.rest.server import path_of
+from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.exits import Refusal, WrongUse
 from testbed.client.terminal.following import drive

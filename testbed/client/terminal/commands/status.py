@@ -2,7 +2,7 @@
 
 import click
 
-from testbed.client.rest.server import path_of
+from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session
 from testbed.client.terminal.tables import print_json, print_table, say

@@ -2,8 +2,8 @@
 
 import click
 
+from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
-from testbed.client.rest.server import path_of
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.exits import Refusal, WrongUse
 from testbed.client.terminal.options import common
@@ -81,7 +81,7 @@ def info(name: str) -> None:
 def destroy(name: str, yes: bool) -> None:
     """Delete the testbed NAME, which is down; its files go to the trash."""
     with session(yes=yes) as one:
-        found = one.server.change("DELETE", path_of(one.full_name(name)), {})
+        found = one.server.delete(path_of(one.full_name(name)))
         if one.settings.is_json:
             print_json(found)
         kept = f" Its files are in the trash as {found['trash']}."

@@ -5,7 +5,7 @@ import sys
 import click
 
 from orchestration.terminal import plain, plain_lines
-from testbed.client.rest.server import path_of
+from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.exits import DONE, WrongUse
 from testbed.client.terminal.following import attach as follow
 from testbed.client.terminal.options import common

@@ -77,6 +77,16 @@ def test_failure_is_printed_with_its_hint() -> None:
     assert "✗ Start 2 guests" in text_of(board)
 
 
+def test_instruction_that_was_cancelled_did_not_fail() -> None:
+    board = Board.of(PLAN)
+    board.take(begun(1, "Start 2 guests"))
+
+    board.take(result(1, entry("a", "cancelled"), entry("b"), success=False))
+
+    assert "- Start 2 guests" in text_of(board)
+    assert "failed" not in text_of(board)
+
+
 def test_board_of_many_tasks_stays_small() -> None:
     board = Board.of(PLAN)
     board.take(begun(1, "Start 2 guests"))

@@ -1,11 +1,12 @@
 """The client's requests, against a transport that plays a server."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
+from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import (
     Declined,
     NotThere,
@@ -15,7 +16,7 @@ from testbed.client.rest.problems import (
     TokenRefused,
     VersionsDiffer,
 )
-from testbed.client.rest.server import Server, path_of
+from testbed.client.rest.server import Server
 
 Play = Callable[[httpx.Request], httpx.Response]
 DOCUMENT = {"info": {"version": "1.1"}}
@@ -159,6 +160,31 @@ def test_act_that_erases_is_not_done_without_agreement() -> None:
         server.start("/x", {"command": "clear-artefacts"})
 
     assert caught.value.hint == "Nothing was done. Add --yes to erase this."
+
+
+def test_list_of_what_dies_that_changes_again_and_again_is_no_agreement() -> None:
+    count = 0
+
+    def play(request: httpx.Request) -> httpx.Response:
+        nonlocal count
+        count += 1
+        return problem(428, erases={**ERASES, "confirm": str(count)})
+
+    with pytest.raises(Declined):
+        served(play, agrees=lambda erases: True).delete("/testbeds/olive/lab")
+    assert count == 5
+
+
+def test_log_that_breaks_off_is_one_sentence() -> None:
+    class Broken(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"line"
+            raise httpx.ReadError("reset")
+
+    server = served(lambda request: httpx.Response(200, stream=Broken()))
+
+    with pytest.raises(ServerUnreachable, match="does not answer: reset"):
+        list(server.text("/runs/7/log"))
 
 
 def test_busy_server_is_asked_again_when_it_says() -> None:

@@ -46,8 +46,12 @@ def test_file_that_only_the_server_ever_had_is_left_alone() -> None:
     assert one("", A, "").changes == []
 
 
-def test_file_that_went_on_both_sides_is_nothing() -> None:
-    assert one("", "", A).changes == []
+def test_file_that_went_on_both_sides_is_forgotten() -> None:
+    """Otherwise the same file, made on the server again, would be one to delete."""
+    decision = one("", "", A)
+
+    assert decision.changes == []
+    assert decision.gone == ("f",)
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def test_copy_that_was_edited_while_others_were_sent_is_not_overwritten(
 
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(name)
-    base: dict[str, str] = {}
-    decision = decide(dict.fromkeys("abc", "new"), {}, {})
+    base = {"gone": "old"}
+    decision = decide(dict.fromkeys("abc", "new"), {}, base)
 
     late = apply(
         server(play), "olive/lab", tmp_path, decision, base, lambda verb, path: None

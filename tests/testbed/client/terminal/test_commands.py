@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from pytest_django.live_server_helper import LiveServer
 
-from testbed.client.terminal.program import FORMER, run
+from testbed.client.terminal.program import FORMER, former, run
 from testbed.models import Host, Run, Testbed
 from tests.testbed.client.terminal.conftest import Testbed as Command
 from tests.testbed.conftest import YAML, Doors
@@ -258,6 +258,20 @@ def test_former_spelling_names_the_new_one(
     said = capsys.readouterr()
     assert f"`{' '.join(old)}` is `{' '.join(FORMER[old])}` now." in said.err
     assert f"Usage: testbed {FORMER[old][0]}" in said.out
+
+
+def test_former_program_names_the_new_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["kvm-compose", "init", "--list"])
+
+    with pytest.raises(SystemExit) as ended:
+        former()
+
+    said = capsys.readouterr()
+    assert ended.value.code == 0
+    assert said.err == "`kvm-compose` is `testbed` now.\n"
+    assert "quickstart" in said.out
 
 
 def test_shell_gets_its_completion(capsys: pytest.CaptureFixture[str]) -> None:

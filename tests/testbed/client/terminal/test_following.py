@@ -112,6 +112,20 @@ def test_two_interrupts_at_once_leave_the_run_as_it_is() -> None:
     assert "testbed attach 7" in screen.notes[-1]
 
 
+def test_second_interrupt_counts_from_the_first_word_on() -> None:
+    class Hasty(Screen):
+        def note(self, text: str) -> None:
+            super().note(text)
+            if len(self.notes) == 1:
+                raise KeyboardInterrupt
+
+    server, screen = Interrupted([KeyboardInterrupt]), Hasty()
+
+    assert Follower(server, RUN, screen, sleep=no_sleep).drive() == 130
+    assert server.asked == []
+    assert "testbed attach 7" in screen.notes[-1]
+
+
 def test_interrupt_while_it_is_cancelled_leaves_too() -> None:
     server = Interrupted([KeyboardInterrupt], [KeyboardInterrupt])
 
