@@ -268,7 +268,7 @@ def _git(
     )
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
-            ["prlimit", *limits, "git", *options, *words],  # nosec B607
+            ["/usr/bin/prlimit", *limits, "git", *options, *words],
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=said,
