@@ -17,7 +17,7 @@ from tests.testbed.reading import visible
 from tests.testbed.views.listing.conftest import Lab, add, share_with_group
 
 HUGE = "x" * 10_240
-ELAPSED = re.compile(r"\d+ s(?=</span>)")
+ELAPSED = re.compile(r"\b\d+ s\b")
 TOKEN = re.compile(r'"[A-Za-z0-9]{64}"')
 
 
