@@ -70,5 +70,5 @@ def _ask(
                 break
             found.append((row, backend.standing(row.entry)))
     except DirectoryAway as exc:
-        logger.warning("%s Its users are looked at later.", exc.message)
+        logger.warning("%s Its users are checked later.", exc.message)
     return found

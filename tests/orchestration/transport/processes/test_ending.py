@@ -88,9 +88,14 @@ def sleepers(mark):
     words = f"sleep\0{mark}\0".encode()
     return [
         int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
+        for path in process_files("cmdline")
         if read(path) == words
     ]
+
+
+def process_files(name):
+    """Return this file of each process; `glob` fails on one that ends meanwhile."""
+    return [one / name for one in Path("/proc").iterdir() if one.name.isdigit()]
 
 
 def read(path):
@@ -103,7 +108,7 @@ def read(path):
 def running(program):
     """Return the pids of those who run this program."""
     words = f"{program}\0".encode()
-    found = Path("/proc").glob("[0-9]*/cmdline")
+    found = process_files("cmdline")
     return [int(path.parent.name) for path in found if read(path).startswith(words)]
 
 
