@@ -146,10 +146,10 @@ class Poll:
                 try:
                     message: Message = Seen(self._fetch(server))
                     failures, pause_s = 0, self._lab.every_s
-                except TestbedError as exc:
+                except Exception as exc:  # noqa: BLE001  # the thread has to go on
                     failures += 1
                     pause_s = self._lab.pause_s(failures)
-                    message = Lost(exc, pause_s)
+                    message = Lost(problem_in(exc), pause_s)
                 if not self._stopped.is_set():
                     told(self._tell, message)
                 self._soon.wait(pause_s)
@@ -174,11 +174,21 @@ def act(
         try:
             with lab.server(agrees=agrees) as server:
                 message: Message = Done(then, work(server))
-        except TestbedError as exc:
-            message = Refused(exc, otherwise)
+        except Exception as exc:  # noqa: BLE001  # the screen waits for a word
+            message = Refused(problem_in(exc), otherwise)
         told(tell, message)
 
     threading.Thread(target=run, name="act", daemon=True).start()
+
+
+def problem_in(exc: Exception) -> TestbedError:
+    """Return a failure as the screen tells it, also one that nothing foresaw."""
+    if isinstance(exc, TestbedError):
+        return exc
+    return TestbedError(
+        f"The answer was not understood ({type(exc).__name__}: {exc}).",
+        hint="Do the server and this program have the same version?",
+    )
 
 
 def told(tell: Tell, message: Message) -> None:

@@ -16,7 +16,7 @@ from orchestration.errors import TestbedError
 from testbed.client.board.model import Board, Line
 from testbed.client.rest.problems import ServerProblem, problem_of
 from testbed.client.rest.server import Server, StartedRun, refused_socket
-from testbed.client.tui.asking import Lab
+from testbed.client.tui.asking import Lab, problem_in
 from testbed.client.tui.ring import Ring
 from testbed.client.tui.words import OVER, safe
 from testbed.client.watching import Frame, is_refusal, watch
@@ -84,9 +84,9 @@ class Following:
                     return
                 except _Left:
                     return
-                except TestbedError as exc:
+                except Exception as exc:  # noqa: BLE001  # the thread has to go on
                     failures = 1 if self._seen > seen else failures + 1
-                    self.problem = exc
+                    self.problem = problem_in(exc)
                     self.pause_s = self._lab.pause_s(failures)
                     self.is_connected = False
                     if isinstance(exc, ServerProblem) and exc.is_refusal:

@@ -116,6 +116,29 @@ async def test_server_that_is_away_leaves_old_data_with_its_time(
         await until(pilot, lambda: "does not answer" not in text_of(pilot))
 
 
+async def test_answer_of_another_shape_is_told_and_asked_for_again(
+    lab: Lab, office: Office
+) -> None:
+    async with TestbedApp(lab).run_test(size=SMALL) as pilot:
+        await until(pilot, shows(pilot, "olive"))
+        good, bad = office.answers["GET /testbeds"], (200, {"items": "none"})
+        office.answers["GET /testbeds"] = bad
+        await until(pilot, shows(pilot, "The answer was not understood"))
+        office.answers["GET /testbeds"] = good
+        await until(pilot, lambda: "not understood" not in text_of(pilot))
+
+
+async def test_frame_of_another_shape_ends_no_run(lab: Lab, office: Office) -> None:
+    first, second = Socket(), Socket()
+    office.sockets += [first, second]
+    first.put(BEGUN, {"type": "event", "kind": "log"})
+    second.put(log(2, "web", "after"), End | {"status": "succeeded"})
+    async with TestbedApp(lab).run_test(size=SMALL) as pilot:
+        await pilot.app.push_screen(RunScreen(lab, 7))
+        await until(pilot, shows(pilot, "web | after"))
+        await until(pilot, shows(pilot, ": succeeded."))
+
+
 async def test_pauses_between_tries_grow() -> None:
     lab = Lab("http://lab.example")
 
