@@ -28,7 +28,7 @@ from tests.testbed.client.tui.conftest import (
 )
 
 SMALL, LARGE = (80, 24), (120, 40)
-PATIENCE = 150
+PATIENCE = 1500
 End = {"type": "run", "seq": 90, "message": "Over.", "hint": ""}
 
 
