@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from rich.table import Table
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,6 +20,7 @@ from testbed.client.tui.listing import ListingScreen
 from testbed.client.tui.testbed import TestbedScreen
 
 DARK, LIGHT = "textual-dark", "textual-light"
+_BLACK, _WHITE = (18, 18, 18), (224, 224, 224)
 # Backgrounds of COLORFGBG, by which some terminals say that they are light.
 _LIGHT = ("7", "15")
 _WORDS = """\
@@ -108,6 +110,9 @@ class TestbedApp(App[None]):
         self.lab = lab
         self._testbed = testbed
         self.theme = LIGHT if is_light else DARK
+        if self.no_color:  # greys of red and blue could not be read
+            self.ansi_theme_dark = _of_one_colour(_BLACK, _WHITE)
+            self.ansi_theme_light = _of_one_colour(_WHITE, _BLACK)
 
     def on_mount(self) -> None:
         """Open the list, and the testbed that was named."""
@@ -152,6 +157,12 @@ def show(url: str, token: str, testbed: str) -> int:
     app = TestbedApp(Lab(url, token), testbed, is_light=is_light(os.environ))
     app.run()
     return app.return_code or 0
+
+
+def _of_one_colour(
+    background: tuple[int, int, int], foreground: tuple[int, int, int]
+) -> TerminalTheme:
+    return TerminalTheme(background, foreground, [foreground] * 8, [foreground] * 8)
 
 
 def _key(keys: str) -> str:

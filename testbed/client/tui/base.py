@@ -38,6 +38,8 @@ class StateLine(Static):
     DEFAULT_CSS = """
     StateLine { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
     StateLine.-lost { background: $error; color: $background; text-style: bold; }
+    StateLine.-lost:nocolor { background: $surface; color: $foreground;
+        text-style: bold reverse; }
     StateLine.-old { background: $warning-muted; color: $text-warning; }
     """
 

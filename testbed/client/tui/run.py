@@ -42,6 +42,8 @@ class RunScreen(Screen[None]):
     RunScreen .heading.-succeeded { background: $success-muted; color: $text-success; }
     RunScreen #problem { display: none; height: auto; max-height: 3; padding: 0 1;
         background: $error; color: $background; text-style: bold; }
+    RunScreen #problem:nocolor { background: $surface; color: $foreground;
+        text-style: bold reverse; }
     RunScreen #problem.-open { display: block; }
     RunScreen #board { height: auto; max-height: 60%; padding: 0 1; }
     RunScreen #filters { display: none; height: 1; }
