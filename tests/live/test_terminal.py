@@ -9,11 +9,14 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -256,3 +259,82 @@ def test_server_that_is_gone_is_one_sentence(terminal: Terminal) -> None:
     said = terminal.run("status", "--server", "http://127.0.0.1:9", code=1)
     assert said.count("\n") == 2
     assert "http://127.0.0.1:9 does not answer" in said
+
+
+class Window:
+    """`testbed tui` in a terminal of 80 by 24 characters, which tmux keeps."""
+
+    def __init__(self, terminal: Terminal, *words: str) -> None:
+        self._tmux = ["tmux", "-L", f"testbed-{secrets.token_hex(4)}", "-f", os.devnull]
+        program = [sys.executable, "-m", "testbed.client.terminal.program", *words]
+        self._do(
+            *("new-session", "-d", "-x", "80", "-y", "24", *program),
+            cwd=terminal.folder,
+            env=terminal.environment | {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8"},
+        )
+
+    def press(self, *keys: str) -> None:
+        """Press keys, as tmux names them."""
+        self._do("send-keys", *keys)
+
+    def wait(self, words: str) -> str:
+        """Wait until the screen has these words; return it."""
+        text = ""
+        for _ in range(PATIENCE_S * 10):
+            text = self._do("capture-pane", "-p")
+            if words in text:
+                return text
+            time.sleep(0.1)
+        raise AssertionError(f"{words} is not on the screen:\n{text}")
+
+    def wait_for_end(self) -> None:
+        """Wait until the program ended, and its window with it."""
+        for _ in range(PATIENCE_S * 10):
+            has = [*self._tmux, "has-session"]
+            if subprocess.run(has, capture_output=True).returncode:
+                return
+            time.sleep(0.1)
+        raise AssertionError("The program goes on.")
+
+    def close(self) -> None:
+        """End the window, whatever it shows."""
+        subprocess.run([*self._tmux, "kill-server"], capture_output=True)
+
+    def _do(self, *words: str, **more: Any) -> str:
+        command = [*self._tmux, *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PATIENCE_S, **more
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
+def test_interface_starts_watches_and_cancels_a_run(
+    terminal: Terminal, product: Stack
+) -> None:
+    name = f"owner/{terminal.folder.name}"
+    terminal.run("generate-artefacts")
+    hold(product)
+    window = Window(terminal, "--project-name", name, "tui")
+    try:
+        window.wait("host-01")
+        window.press("u")
+        window.wait(f"Up of {name}.")
+        window.press("Enter")
+        window.wait("Prepare")
+        window.press("c")
+        window.wait("The server stops what it does")
+        window.press("Enter")
+        window.wait(": cancelled.")
+        window.press("q")
+        window.wait("1 Guests")
+        window.press("q")
+        window.wait("Running now")
+        window.press("q")
+        window.wait_for_end()
+    finally:
+        window.close()
+    assert (
+        json.loads(terminal.run("runs", "--json"))["items"][0]["status"] == "cancelled"
+    )

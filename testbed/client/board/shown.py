@@ -130,20 +130,25 @@ def styled(line: Line) -> Text:
     return text.append(line.text, style=STYLES.get(line.stream, ""))
 
 
-def rendered(board: Board) -> Group:
-    """Return the board: instructions that ended, the present one, and its tasks."""
+def rendered(
+    board: Board, *, ended_shown: int = ENDED_SHOWN, active_shown: int = ACTIVE_SHOWN
+) -> Group:
+    """Return the board: instructions that ended, the present one, and its tasks.
+
+    Of those that ended, and of the tasks, at most as many lines are shown.
+    """
     ended = [one for one in board.rows.values() if one.status in ENDED]
     running = [row for row in board.rows.values() if row.status == "running"]
     waiting = sum(row.status == "waiting" for row in board.rows.values())
     parts = [Text("")]
-    if hidden := len(ended[:-ENDED_SHOWN]):
+    if hidden := len(ended[:-ended_shown]):
         parts.append(Text(f"✓ {count_of(hidden, 'instruction')} before", style="green"))
-    parts += [_row(row, board) for row in (*ended[-ENDED_SHOWN:], *running)]
+    parts += [_row(row, board) for row in (*ended[-ended_shown:], *running)]
     active = sorted(board.active.items())
-    for (resource, host), progress in active[:ACTIVE_SHOWN]:
+    for (resource, host), progress in active[:active_shown]:
         where = f" on {host}" if host and host != resource else ""
         parts.append(Text(f"    {resource}{where}  {progress}".rstrip(), style="dim"))
-    if more := len(active[ACTIVE_SHOWN:]):
+    if more := len(active[active_shown:]):
         parts.append(Text(f"    and {more} more", style="dim"))
     if board.note:
         parts.append(Text(f"    {board.note}", style="yellow"))

@@ -18,7 +18,7 @@ def agreement(*, yes: bool) -> Agrees:
     """Return what prints the things that die, and agrees or asks."""
 
     def agrees(erases: Frame) -> bool:
-        for line in _lines(erases):
+        for line in lines_of(erases):
             say(line)
         if yes:
             return True
@@ -31,7 +31,7 @@ def agreement(*, yes: bool) -> Agrees:
     return agrees
 
 
-def _lines(erases: Frame) -> list[str]:
+def lines_of(erases: Frame) -> list[str]:
     """Return what dies and what stays, one thing a line."""
     lines = ["This is erased:"]
     for loss in erases["losses"]:

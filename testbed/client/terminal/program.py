@@ -52,6 +52,10 @@ COMMANDS: Table = {
     "snapshot": (f"{_ROOM}.snapshots:snapshot", "Keep guests, and restore them."),
     "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
     "extend": (f"{_ROOM}.lab:extend", "Let the testbed end later."),
+    "tui": (
+        "testbed.client.tui.command:tui",
+        "Show testbeds, guests and runs on the whole terminal.",
+    ),
     "completion": (f"{_ROOM}.shell:completion", "Print a shell's completion."),
 }
 # Of kvm-compose, which ran testbeds before.

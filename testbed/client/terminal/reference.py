@@ -31,7 +31,8 @@ $ testbed exec @all -- uname -a
 $ testbed down
 ```
 
-The packages of the server are an extra: `pip install '.[server]'`.
+The packages of the server are an extra: `pip install '.[server]'`. `testbed tui` shows the same on the whole terminal:
+[tui.md](tui.md).
 
 ## The folder
 

@@ -11,7 +11,7 @@ from testbed.client.terminal.agreement import agreement
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import YAML_NAME, Settings, settings
 from testbed.client.terminal.project import Link, name_of, read_link
-from testbed.client.terminal.tokens import Tokens, address_of
+from testbed.client.terminal.tokens import SignedIn, Tokens, address_of
 
 
 class Session:
@@ -64,8 +64,7 @@ def session(*, yes: bool | None = None) -> Iterator[Session]:
     server, or no token for it).
     """
     chosen = settings()
-    url = chosen.server or _link_of(chosen).server
-    found = Tokens.of_user().find(address_of(url) if url else "")
+    found = signed_in(chosen)
     agrees = declines if yes is None else agreement(yes=yes)
     with Server(found.url, found.token, agrees=agrees) as server:
         one = Session(server, chosen, found.account)
@@ -73,6 +72,12 @@ def session(*, yes: bool | None = None) -> Iterator[Session]:
             yield one
         except NotThere as exc:
             raise _named(exc, one.named) from exc
+
+
+def signed_in(chosen: Settings) -> SignedIn:
+    """Return the server that a command uses, and its token. Raises: WrongUse."""
+    url = chosen.server or _link_of(chosen).server
+    return Tokens.of_user().find(address_of(url) if url else "")
 
 
 def _named(exc: NotThere, testbed: str) -> NotThere:

@@ -1,0 +1,1 @@
+"""`testbed tui`: testbeds, guests and runs on the whole terminal, with Textual."""

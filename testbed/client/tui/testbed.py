@@ -1,0 +1,193 @@
+"""A testbed: its guests as last observed, its runs, and the commands that start one."""
+
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import DataTable, TabbedContent, TabPane
+
+from testbed.client.rest.server import Server, StartedRun, path_of
+from testbed.client.tui.asking import Lab
+from testbed.client.tui.base import LabScreen, chosen_key, fill
+from testbed.client.tui.execution import ExecScreen
+from testbed.client.tui.questions import Question
+from testbed.client.tui.run import RunScreen
+from testbed.client.tui.snapshots import SnapshotTree
+from testbed.client.tui.words import cell, moment, safe, status_cell
+from testbed.client.watching import Frame
+
+GUESTS = ("Guest", "Status", "Observed", "Host", "Addresses")
+RUNS = ("Run", "Command", "Status", "By", "Started")
+MOST_RUNS = 100
+# Command, its name on pages, and what it does.
+COMMANDS = {
+    "up": ("Up", "Its guests are started; what changed in the YAML is applied."),
+    "down": ("Down", "Its guests are stopped; disks and artefacts stay."),
+    "generate-artefacts": ("Generate artefacts", "No host is touched."),
+    "clear-artefacts": (
+        "Delete disks and artefacts",
+        "The server says first what is erased.",
+    ),
+}
+OF_UP = {
+    "provision": "Recreate disks, which erases their data",
+    "rerun_scripts": "Run scripts again that ran before",
+}
+
+
+class TestbedScreen(LabScreen):
+    """One testbed, by its full name."""
+
+    __test__ = False  # pytest: the name starts with Test
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("u", "start('up')", "Up"),
+        Binding("d", "start('down')", "Down"),
+        Binding("g", "start('generate-artefacts')", "Generate"),
+        Binding("c", "start('clear-artefacts')", "Clear"),
+        Binding("x", "exec", "Exec"),
+        Binding("w", "watch", "Watch"),
+        Binding("1", "tab('guests')", "Guests", show=False),
+        Binding("2", "tab('runs')", "Runs", show=False),
+        Binding("3", "tab('snapshots')", "Snapshots", show=False),
+        Binding("escape,q", "back", "Back", key_display="q"),
+    ]
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        super().__init__(lab)
+        self.testbed_name = name
+        self.HEADING = safe(name, 200)
+        self._runs: list[Frame] = []
+        self._tab = "guests"
+
+    def body(self) -> ComposeResult:
+        """Yield the three tabs."""
+        with TabbedContent(initial="guests"):
+            for name, title, columns in (
+                ("guests", "1 Guests", GUESTS),
+                ("runs", "2 Runs", RUNS),
+            ):
+                with TabPane(title, id=name):
+                    table: DataTable[Text] = DataTable(
+                        cursor_type="row", zebra_stripes=True, id=f"{name}-table"
+                    )
+                    table.add_columns(*columns)
+                    yield table
+            with TabPane("3 Snapshots", id="snapshots"):
+                yield SnapshotTree()
+
+    def on_mount(self) -> None:
+        """Begin in the table of guests."""
+        super().on_mount()
+        self.query_one("#guests-table").focus()
+
+    def fetch(self, server: Server) -> Frame:
+        """Return the testbed, its guests and runs, and snapshots while they are shown."""
+        path = path_of(self.testbed_name)
+        found = server.get(path)
+        found["guest_list"] = list(server.pages(f"{path}/guests"))
+        found["runs"] = server.get(f"{path}/runs", per_page=MOST_RUNS)["items"]
+        if self._tab == "snapshots":
+            found["snapshots"] = server.get(f"{path}/snapshots")
+        return found
+
+    def show(self, found: Any) -> None:
+        """Show the testbed."""
+        up = f"{found['guests_up']} of {found['guests']} guests up"
+        ends = f", ends {moment(found['ends_at'])}" if found["ends_at"] else ""
+        role = f", you: {found['role']}" if found["role"] else ""
+        self.heading(f"{found['testbed']}: {found['condition']}, {up}{ends}{role}")
+        self._runs = found["runs"]
+        guests = {one["guest"]: _guest_row(one) for one in found["guest_list"]}
+        fill(self.query_one("#guests-table", DataTable), guests)
+        runs = {str(one["run"]): _run_row(one) for one in self._runs}
+        fill(self.query_one("#runs-table", DataTable), runs)
+        if "snapshots" in found:
+            self.query_one(SnapshotTree).show(found["snapshots"])
+
+    def action_tab(self, name: str) -> None:
+        """Show a tab."""
+        self.query_one(TabbedContent).active = name
+
+    def on_tabbed_content_tab_activated(
+        self, event: TabbedContent.TabActivated
+    ) -> None:
+        """Go into the tab that was chosen."""
+        self._tab = str(event.pane.id)
+        event.pane.query("DataTable, SnapshotTree").first().focus()
+        self.action_ask_now()
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Open a run; a guest is chosen for a command."""
+        key = str(event.row_key.value)
+        if event.data_table.id == "runs-table":
+            self.app.push_screen(RunScreen(self.lab, int(key)))
+        else:
+            self.app.push_screen(ExecScreen(self.lab, self.testbed_name, key))
+
+    def action_watch(self) -> None:
+        """Open the run that is chosen, else the newest one."""
+        table = self.query_one("#runs-table", DataTable)
+        if self._tab == "runs" and (key := chosen_key(table)):
+            self.app.push_screen(RunScreen(self.lab, int(key)))
+        elif self._runs:
+            self.app.push_screen(RunScreen(self.lab, self._runs[0]["run"]))
+        else:
+            self.notify("This testbed has no run.", markup=False)
+
+    def action_exec(self) -> None:
+        """Run a command in guests."""
+        self.app.push_screen(ExecScreen(self.lab, self.testbed_name))
+
+    def action_start(self, command: str) -> None:
+        """Ask whether to start a command, and its options."""
+        title, words = COMMANDS[command]
+        question = Question(
+            f"{title} of {self.testbed_name}.\n{words}",
+            title,
+            OF_UP if command == "up" else None,
+            is_grave=command == "clear-artefacts",
+        )
+
+        def answered(agrees: bool | None) -> None:
+            if agrees:
+                self.run_command("runs", {"command": command, **question.chosen})
+
+        self.app.push_screen(question, answered)
+
+    def on_snapshot_tree_wish(self, message: SnapshotTree.Wish) -> None:
+        """Act on a snapshot."""
+        self.run_command("snapshots", message.body)
+
+    def run_command(self, where: str, wish: dict[str, object]) -> None:
+        """Start a run, and open it; the server may ask first about what dies."""
+        path = path_of(self.testbed_name, where)
+
+        def opened(run: StartedRun) -> None:
+            self.app.push_screen(RunScreen(self.lab, run.number, run))
+
+        self.act(lambda server: server.start(path, wish), opened)
+
+
+def _guest_row(one: Frame) -> tuple[Text, ...]:
+    addresses = [each["address"] for each in one["addresses"] if each["address"]]
+    state = one["status"] + (" by request" if one["by_request"] else "")
+    return (
+        cell(one["guest"], 24),
+        status_cell(state),
+        cell(moment(one["observed_at"])),
+        cell(one["host"], 16),
+        cell(", ".join(addresses), 80),
+    )
+
+
+def _run_row(one: Frame) -> tuple[Text, ...]:
+    percent = "" if one["percent"] is None else f" {one['percent']} %"
+    return (
+        cell(one["run"]),
+        cell(f"{one['name']} {one['title']}".strip(), 28),
+        status_cell(f"{one['status']}{percent}"),
+        cell(one["asked_by"], 16),
+        cell(moment(one["created_at"])),
+    )
