@@ -9,7 +9,8 @@ from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static, Tree
 
-from testbed.client.rest.server import Server, StartedRun, path_of
+from testbed.client.rest.addresses import path_of
+from testbed.client.rest.server import Server, StartedRun
 from testbed.client.tui.asking import Done, Lab, Refused, act
 from testbed.client.tui.following import Following
 from testbed.client.tui.words import BAD, GOOD, cell, safe

@@ -7,7 +7,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, TabbedContent, TabPane
 
-from testbed.client.rest.server import Server, StartedRun, path_of
+from testbed.client.rest.addresses import path_of
+from testbed.client.rest.server import Server, StartedRun
 from testbed.client.tui.asking import Lab
 from testbed.client.tui.base import LabScreen, chosen_key, fill
 from testbed.client.tui.execution import ExecScreen

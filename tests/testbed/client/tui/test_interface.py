@@ -214,7 +214,7 @@ async def test_clear_asks_for_the_typed_name(lab: Lab, office: Office) -> None:
         await until(pilot, shows(pilot, "10.0.0.2"))
         await pilot.press("c")
         await until(pilot, is_at(pilot, Question))
-        await pilot.press("enter")
+        await pilot.press("tab", "enter")
         await until(pilot, shows(pilot, "The files stay."))
         text = text_of(pilot)
         for words in (
@@ -240,7 +240,7 @@ async def test_question_that_is_left_erases_nothing(lab: Lab, office: Office) ->
         await until(pilot, shows(pilot, "10.0.0.2"))
         await pilot.press("c")
         await until(pilot, is_at(pilot, Question))
-        await pilot.press("enter")
+        await pilot.press("tab", "enter")
         await until(pilot, is_at(pilot, EraseQuestion))
         await pilot.press("escape")
         await until(pilot, shows(pilot, "Nothing was done."))
@@ -442,7 +442,7 @@ async def test_snapshots_are_a_tree_with_acts(lab: Lab, office: Office) -> None:
         await pilot.press("down", "down", "t")
         await until(pilot, is_at(pilot, Question))
         assert "Restore snapshot clean of web?" in text_of(pilot)
-        await pilot.press("enter")
+        await pilot.press("tab", "enter")
         await until(pilot, shows(pilot, "A run goes on."))
     wish = {"guest": "web", "verb": "restore", "name": "clean"}
     assert office.bodies(f"POST {path}") == [wish]
