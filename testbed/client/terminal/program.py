@@ -47,7 +47,10 @@ COMMANDS: Table = {
     ),
     "exec": (f"{_ROOM}.execution:execute", "Run a command in guests."),
     "push": (f"{_ROOM}.execution:push", "Copy files of the testbed to guests."),
-    "fetch": (f"{_ROOM}.execution:fetch", "Copy files of guests to the server."),
+    "fetch": (
+        f"{_ROOM}.execution:fetch",
+        "Copy files of guests to the server, or here.",
+    ),
     "power": (f"{_ROOM}.guests:power", "Start and stop guests."),
     "snapshot": (f"{_ROOM}.snapshots:snapshot", "Keep guests, and restore them."),
     "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
