@@ -52,6 +52,7 @@ COMMANDS: Table = {
         "Copy files of guests to the server, or here.",
     ),
     "power": (f"{_ROOM}.guests:power", "Start and stop guests."),
+    "ssh": (f"{_ROOM}.guests:ssh", "Log in to a guest."),
     "snapshot": (f"{_ROOM}.snapshots:snapshot", "Keep guests, and restore them."),
     "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
     "extend": (f"{_ROOM}.lab:extend", "Let the testbed end later."),
