@@ -18,6 +18,7 @@ from testbed.client.terminal.lazy import Former, LazyGroup, Table
 from testbed.client.terminal.options import Settings, common
 
 _ROOM = "testbed.client.terminal.commands"
+_OWN = "testbed.client.terminal.account"
 COMMANDS: Table = {
     "login": (f"{_ROOM}.login:login", "Sign in at a server with an API token."),
     "logout": (f"{_ROOM}.login:logout", "Forget the token of a server."),
@@ -54,6 +55,8 @@ COMMANDS: Table = {
     "power": (f"{_ROOM}.guests:power", "Start and stop guests."),
     "ssh": (f"{_ROOM}.guests:ssh", "Log in to a guest."),
     "snapshot": (f"{_ROOM}.snapshots:snapshot", "Keep guests, and restore them."),
+    "images": (f"{_OWN}.images:images", "List, save and delete images of guests."),
+    "ssh-keys": (f"{_OWN}.ssh_keys:ssh_keys", "List, add and remove your SSH keys."),
     "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
     "extend": (f"{_ROOM}.lab:extend", "Let the testbed end later."),
     "completion": (f"{_ROOM}.shell:completion", "Print a shell's completion."),

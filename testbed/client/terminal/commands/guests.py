@@ -81,6 +81,6 @@ def _require_key(one: Session) -> None:
     if not one.server.get("/ssh-keys")["items"]:
         raise Refusal(
             f"You have no SSH key at {one.server.url}.",
-            hint="Add one on the page of your account, and try again in half a minute. "
+            hint="Add one with `testbed ssh-keys add FILE`, and try again in half a minute. "
             "With -i another key is tried that the guest knows.",
         )
