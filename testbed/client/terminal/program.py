@@ -44,7 +44,7 @@ COMMANDS: Table = {
     "attach": (f"{_ROOM}.watching:attach", "Follow a run to its end."),
     "testbeds": (
         f"{_ROOM}.testbeds:testbeds",
-        "List, make, show, share and destroy testbeds.",
+        "List, make, copy, share and destroy testbeds.",
     ),
     "exec": (f"{_ROOM}.execution:execute", "Run a command in guests."),
     "push": (f"{_ROOM}.execution:push", "Copy files of the testbed to guests."),
