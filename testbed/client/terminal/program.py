@@ -57,6 +57,11 @@ COMMANDS: Table = {
     "snapshot": (f"{_ROOM}.snapshots:snapshot", "Keep guests, and restore them."),
     "images": (f"{_OWN}.images:images", "List, save and delete images of guests."),
     "ssh-keys": (f"{_OWN}.ssh_keys:ssh_keys", "List, add and remove your SSH keys."),
+    "reservations": (
+        f"{_OWN}.reservations:reservations",
+        "List, make and cancel reservations.",
+    ),
+    "quota": (f"{_OWN}.quota:quota", "Show what you use of what you may."),
     "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
     "extend": (f"{_ROOM}.lab:extend", "Let the testbed end later."),
     "completion": (f"{_ROOM}.shell:completion", "Print a shell's completion."),

@@ -1,14 +1,16 @@
-"""Commands about what Olive has: images, SSH keys."""
+"""Commands about what Olive has: images, SSH keys, reservations and limits."""
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 
 from orchestration.project.keys import generate_key_pair
-from testbed.models import Run, SavedImage, Testbed, UserKey
+from testbed.models import Host, Reservation, Run, SavedImage, Testbed, UserKey
 from tests.testbed.client.terminal.conftest import Testbed as Command
+from tests.testbed.conftest import HOUR, Reserved
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Capture = pytest.CaptureFixture[str]
@@ -107,3 +109,88 @@ def test_private_key_is_not_sent(
     assert signed_in("ssh-keys", "add", "id") == 2
     assert "Nothing was sent." in capsys.readouterr().err
     assert signed_in("ssh-keys", "add", "none") == 2
+
+
+@pytest.fixture
+def begin(hosts: tuple[Host, Host], doors: object) -> datetime:
+    """An hour that comes, in UTC, in which hosts of 8 vCPUs are free."""
+    Host.objects.update(vcpu_overcommit=1)
+    return datetime.now(UTC).replace(minute=0) + timedelta(hours=2)
+
+
+def make(signed_in: Command, begin: datetime, *more: str) -> int:
+    times = [f"{at:%Y-%m-%dT%H:%M}" for at in (begin, begin + HOUR)]
+    amounts = ("--vcpus", "2", "--memory-mib", "2048", "--utc", "--host", "host-b")
+    return signed_in("reservations", "make", *times, *amounts, *more)
+
+
+def test_reservation_is_made_listed_and_cancelled(
+    signed_in: Command, begin: datetime, capsys: Capture
+) -> None:
+    assert make(signed_in, begin, "--purpose", "lesson 3") == 0
+    row = Reservation.objects.get()
+    times = f"{begin:%Y-%m-%d %H:%M}\t{begin + HOUR:%Y-%m-%d %H:%M}"
+    line = f"{row.pk}\thost-b\t2\t2 GiB\t{times}\tto come\tolive"
+    said = capsys.readouterr()
+    assert said.out == f"{line}\n"
+    assert said.err == f"Reservation {row.pk} was made.\n"
+
+    week = ("--week", f"{begin:%G-W%V}")
+    assert signed_in("reservations", "list", *week, "-o", "wide") == 0
+    assert capsys.readouterr().out.startswith(f"{line}\tlesson 3\t")
+    assert signed_in("reservations", "list", *week, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["week"], len(found["items"])) == (week[1], 1)
+    assert {host["host"] for host in found["hosts"]} >= {"host-b"}
+
+    assert signed_in("reservations", "cancel", str(row.pk), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "cancelled"
+    row.refresh_from_db()
+    assert row.cancelled_at is not None
+
+
+def test_times_with_an_offset_are_shown_in_utc(
+    signed_in: Command, begin: datetime, capsys: Capture
+) -> None:
+    there = begin.astimezone(timezone(timedelta(hours=5)))
+    times = [f"{at:%Y-%m-%dT%H:%M}+05:00" for at in (there, there + HOUR)]
+    amounts = ("--vcpus", "2", "--memory-mib", "2048")
+
+    assert signed_in("reservations", "make", *times, *amounts) == 0
+
+    assert f"\t{begin:%Y-%m-%d %H:%M}\t" in capsys.readouterr().out
+
+
+def test_reservation_that_is_not_possible_is_refused(
+    signed_in: Command,
+    begin: datetime,
+    member: User,
+    reserved: Reserved,
+    capsys: Capture,
+) -> None:
+    assert make(signed_in, begin, "--for", "ada") == 3
+    assert "you may not reserve for it" in capsys.readouterr().err
+    assert make(signed_in, begin - 9 * HOUR) == 3
+    assert "is in the past" in capsys.readouterr().err
+    assert signed_in("reservations", "make", "now", "then") == 2
+
+    other = reserved(member, "host-b", purpose="secret")
+    capsys.readouterr()
+    assert signed_in("reservations", "cancel", str(other.pk)) == 3
+    assert f"There is no reservation {other.pk} of yours." in capsys.readouterr().err
+    assert signed_in("reservations", "list") == 0
+    assert capsys.readouterr().out.endswith("\tanother user\n")
+
+
+def test_limits_of_the_user_and_of_a_testbed_are_shown(
+    signed_in: Command, testbed: Testbed, capsys: Capture
+) -> None:
+    assert signed_in("quota") == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert ["Guests", "0"] in [row[:2] for row in rows]
+    assert signed_in("quota", "--json") == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"quota", "items"}
+    assert signed_in("quota", "lab", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["account"] == "olive"
+    assert signed_in("quota", "none") == 3
+    assert "There is no testbed olive/none" in capsys.readouterr().err
