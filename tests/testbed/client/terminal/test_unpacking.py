@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import stat
 import tarfile
@@ -15,10 +16,11 @@ from pytest_django.live_server_helper import LiveServer
 from orchestration.errors import TestbedError
 from orchestration.plan.execution import Execution, Form
 from testbed.client.rest.problems import ServerUnreachable
-from testbed.client.rest.server import Server
+from testbed.client.rest.server import Server, StartedRun
 from testbed.client.terminal.exits import Refusal
+from testbed.client.terminal.following import Follower
 from testbed.client.terminal.unpacking import take_fetched, unpack
-from testbed.models import Task, Testbed
+from testbed.models import Run, Task, Testbed
 from tests.testbed.answer_rows import end, execution
 from tests.testbed.client.terminal.conftest import Testbed as Command
 
@@ -180,23 +182,57 @@ def test_folder_with_files_is_refused_and_an_empty_one_is_used(place: Path) -> N
     assert names_in(place / "empty") == ["web"]
 
 
-# Only the server of tests is no ASGI server.
-@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
-@pytest.mark.django_db(transaction=True)
-def test_files_of_a_run_come_from_a_server(
-    live_server: LiveServer, token: str, testbed: Testbed, owner: User, place: Path
-) -> None:
+@pytest.fixture
+def fetched(testbed: Testbed, owner: User) -> Run:
+    """A fetch that is over, of which web sent a file."""
     run = execution(testbed, owner, ("web",), FETCH)
     log = testbed.project.fetched(run.pk) / "web" / "log"
     log.mkdir(parents=True)
     (log / "syslog").write_bytes(b"x" * 200_000)
     Task.objects.filter(instruction__run=run).update(status="done")
     end(run, "succeeded")
+    return run
 
+
+# Only the server of tests is no ASGI server.
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+@pytest.mark.django_db(transaction=True)
+def test_files_of_a_run_come_from_a_server(
+    live_server: LiveServer, token: str, fetched: Run, place: Path
+) -> None:
     with Server(live_server.url, token) as server:
-        take_fetched(server, run.pk, place / "to")
+        take_fetched(server, fetched.pk, place / "to")
 
     assert (place / "to/web/log/syslog").read_bytes() == b"x" * 200_000
+
+
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_over", [True, False], ids=["over", "left with Ctrl+C"])
+def test_command_downloads_when_the_run_is_over(
+    signed_in: Command,
+    fetched: Run,
+    place: Path,
+    is_over: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def drive(follower: Follower) -> int:
+        follower.end = {"status": "succeeded"} if is_over else {}
+        return 0 if is_over else 130
+
+    started = StartedRun(fetched.pk, ())
+    monkeypatch.setattr(Server, "start", lambda server, path, wish: started)
+    monkeypatch.setattr(Follower, "drive", drive)
+    words = ("fetch", "@all", "/var/log", "--project-name", "lab", "--json")
+
+    code = signed_in(*words, "--to", str(place / "to"))
+
+    said = capsys.readouterr()
+    assert code == (0 if is_over else 130), said.err
+    assert "blocks" in json.loads(said.out)
+    assert (place / "to/web/log/syslog").exists() == is_over
+    assert (f"The files are in {place / 'to'}." in said.err) == is_over
 
 
 @pytest.mark.django_db(transaction=True)
