@@ -22,7 +22,7 @@ _JUMP = re.compile(
     r"\[?(?P<address>[A-Za-z0-9:][A-Za-z0-9.:-]*?)\]?(:(?P<port>[0-9]{1,5}))?"
 )
 # Quotes, variables and ends of lines, which a line of the file would not keep.
-_UNSAFE = re.compile(r'["$\\\x00-\x1f]')
+_UNSAFE = re.compile(r'["$`\\\x00-\x1f]')
 
 
 def folder_of(server: str, testbed: str, guest: str) -> Path:
@@ -59,7 +59,9 @@ def _lines(
 ) -> list[str]:
     """Return the lines for `ssh -F`; the guest is `guest` there, the host `jump`."""
     lines = ["Host guest", f"  HostName {way['address']}", f"  User {way['user']}"]
-    lines += ["  ProxyJump jump", f"  HostKeyAlias {_alias(way)}"]
+    # ProxyJump would name this file without quotes.
+    through = f"ssh -F {_quoted(folder / 'config')} -W '[%h]:%p' jump"
+    lines += [f"  ProxyCommand {through}", f"  HostKeyAlias {_alias(way)}"]
     lines += ["Host jump", f"  HostName {jump['address']}", f"  User {jump['user']}"]
     lines += [f"  Port {jump['port'] or 22}", f"  HostKeyAlias {_jump_alias(way)}"]
     if not way["jump_host_key"]:

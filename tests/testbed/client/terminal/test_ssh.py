@@ -135,7 +135,8 @@ def test_ssh_reads_the_way_and_trusts_the_pinned_keys_alone(tmp_path: Path) -> N
 
     guest, jump = read_by_ssh(config, "guest"), read_by_ssh(config, "jump")
     assert (guest["hostname"], guest["user"]) == ("10.0.0.2", "ubuntu")
-    assert guest["proxyjump"] == "jump"
+    file = str(config).replace("%", "%%")
+    assert guest["proxycommand"] == f"ssh -F \"{file}\" -W '[%h]:%p' jump"
     assert (jump["hostname"], jump["port"]) == ("192.0.2.2", "2222")
     assert jump["user"] == "testbed-jump"
     for read in (guest, jump):
@@ -176,9 +177,12 @@ def test_words_of_a_server_that_are_no_way_are_not_written(
     assert not (tmp_path / "files").exists()
 
 
-def test_path_that_a_file_of_ssh_cannot_hold_is_wrong_use(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ['a"b', "a$b", "a`b", "a\\b", "a\nb"])
+def test_path_that_a_file_of_ssh_cannot_hold_is_wrong_use(
+    tmp_path: Path, name: str
+) -> None:
     with pytest.raises(WrongUse, match="has signs"):
-        write_files(WAY, tmp_path / 'a"b', None)
+        write_files(WAY, tmp_path / name, None)
 
 
 def test_key_that_is_not_known_yet_is_refused(tmp_path: Path) -> None:
