@@ -8,7 +8,7 @@ environment. Driven by one thread.
 import ssl
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -162,6 +162,12 @@ class Server:
         request = self._http.build_request("GET", f"{API}{path}", params=query)
         with self._streamed(request) as answer:
             yield from answer.iter_text()
+
+    def pieces(self, path: str) -> Generator[bytes, None, None]:
+        """Yield the bytes of a long answer, as fast as they are taken. Raises: as `get`."""
+        request = self._http.build_request("GET", f"{API}{path}")
+        with self._streamed(request) as answer:
+            yield from answer.iter_bytes()
 
     def content(self, path: str) -> Content:
         """Return a file. Raises: as `get`."""

@@ -18,6 +18,7 @@ from testbed.client.terminal.lazy import Former, LazyGroup, Table
 from testbed.client.terminal.options import Settings, common
 
 _ROOM = "testbed.client.terminal.commands"
+_OWN = "testbed.client.terminal.account"
 COMMANDS: Table = {
     "login": (f"{_ROOM}.login:login", "Sign in at a server with an API token."),
     "logout": (f"{_ROOM}.login:logout", "Forget the token of a server."),
@@ -43,13 +44,24 @@ COMMANDS: Table = {
     "attach": (f"{_ROOM}.watching:attach", "Follow a run to its end."),
     "testbeds": (
         f"{_ROOM}.testbeds:testbeds",
-        "List, make, show, share and destroy testbeds.",
+        "List, make, copy, share and destroy testbeds.",
     ),
     "exec": (f"{_ROOM}.execution:execute", "Run a command in guests."),
     "push": (f"{_ROOM}.execution:push", "Copy files of the testbed to guests."),
-    "fetch": (f"{_ROOM}.execution:fetch", "Copy files of guests to the server."),
+    "fetch": (
+        f"{_ROOM}.execution:fetch",
+        "Copy files of guests to the server, or here.",
+    ),
     "power": (f"{_ROOM}.guests:power", "Start and stop guests."),
+    "ssh": (f"{_ROOM}.guests:ssh", "Log in to a guest."),
     "snapshot": (f"{_ROOM}.snapshots:snapshot", "Keep guests, and restore them."),
+    "images": (f"{_OWN}.images:images", "List, save and delete images of guests."),
+    "ssh-keys": (f"{_OWN}.ssh_keys:ssh_keys", "List, add and remove your SSH keys."),
+    "reservations": (
+        f"{_OWN}.reservations:reservations",
+        "List, make and cancel reservations.",
+    ),
+    "quota": (f"{_OWN}.quota:quota", "Show what you use of what you may."),
     "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
     "extend": (f"{_ROOM}.lab:extend", "Let the testbed end later."),
     "tui": (

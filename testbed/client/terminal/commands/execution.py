@@ -7,7 +7,7 @@ from typing import TextIO
 
 import click
 
-from testbed.client.answers import show_answers, show_failures
+from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.board.shown import JsonLines
 from testbed.client.rest.addresses import path_of
 from testbed.client.screen import Lines
@@ -16,6 +16,7 @@ from testbed.client.terminal.following import Follower
 from testbed.client.terminal.options import Command, common
 from testbed.client.terminal.session import session
 from testbed.client.terminal.tables import print_json
+from testbed.client.terminal.unpacking import require_empty, take_fetched
 from testbed.client.watching import Frame
 
 
@@ -97,14 +98,26 @@ def push(guests: str, path: str, target: str, **more: object) -> int:
 @click.command()
 @click.argument("guests")
 @click.argument("path")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Download what arrived into this new or empty folder of ours.",
+)
 @conditions
 @common
-def fetch(guests: str, path: str, **more: object) -> int:
-    """Copy PATH, a full path, of GUESTS to the run's fetched files on the server."""
-    return _run(guests, {"form": "fetch", "path": path}, _conditions(more))
+def fetch(guests: str, path: str, to: Path | None, **more: object) -> int:
+    """Copy PATH, a full path, of GUESTS to the run's fetched files on the server.
+
+    With `--to` they are downloaded, too: FOLDER gets a folder for each guest, or stays
+    as it was.
+    """
+    if to is not None:
+        require_empty(to)
+    return _run(guests, {"form": "fetch", "path": path}, _conditions(more), to=to)
 
 
-def _run(guests: str, wish: Frame, chosen: Frame) -> int:
+def _run(guests: str, wish: Frame, chosen: Frame, *, to: Path | None = None) -> int:
     is_tool = bool(wish.get("tool"))
     with session() as one:
         is_json = one.settings.is_json
@@ -120,6 +133,8 @@ def _run(guests: str, wish: Frame, chosen: Frame) -> int:
         else:
             show_answers(answers)
             show_failures(answers)
+        if to is not None and follower.end and has_success(answers):
+            take_fetched(one.server, run.number, to)
     return code
 
 

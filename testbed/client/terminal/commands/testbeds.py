@@ -1,11 +1,12 @@
-"""`testbeds`: those that the user sees, made, shown, shared and destroyed."""
+"""`testbeds`: those that the user sees, made, shown, shared, given and destroyed."""
 
 import click
 
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
 from testbed.client.terminal.agreement import yes_option
-from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.exits import DONE, Refusal, WrongUse
+from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.synchronising import fetch_inputs, synchronised
@@ -18,7 +19,7 @@ WIDE = ("Key", "Hosts", "Ends", "Tags")
 
 @click.group()
 def testbeds() -> None:
-    """List, make, show, share and destroy testbeds."""
+    """List, make, show, copy, share, give and destroy testbeds."""
 
 
 @testbeds.command("list")
@@ -86,6 +87,53 @@ def destroy(name: str, yes: bool) -> None:
             print_json(found)
         kept = f" Its files are in the trash as {found['trash']}."
         say(f"{found['deleted']} was deleted.{kept if found['trash'] else ''}")
+
+
+@testbeds.command()
+@click.argument("name")
+@click.argument("copy")
+@click.option(
+    "--disks",
+    is_flag=True,
+    help="With the guests' disks; guests that run are shut down meanwhile.",
+)
+@common
+def copy(name: str, copy: str, disks: bool) -> int:
+    """Copy the YAML and files of the testbed NAME to your new testbed COPY."""
+    wish = {"name": copy, "disks": disks}
+    with session() as one:
+        path = path_of(one.full_name(name), "copies")
+        if disks:
+            run = one.server.start(path, wish)
+            return drive(one.server, run, is_json=one.settings.is_json)
+        found = one.server.send("POST", path, wish, is_keyed=True)
+        if one.settings.is_json:
+            print_json(found)
+        say(f"{found['testbed']} was made.")
+    return DONE
+
+
+@testbeds.command()
+@click.argument("name")
+@click.argument("user")
+@click.option(
+    "--former-role",
+    type=click.Choice(["viewer", "operator", "editor"]),
+    help="The role that you keep; none unless given.",
+)
+@common
+def transfer(name: str, user: str, former_role: str | None) -> None:
+    """Give the testbed NAME to USER, who has a share of it.
+
+    It counts against the limits of USER then.
+    """
+    with session() as one:
+        testbed = one.full_name(name)
+        wish = {"to": user, "former_role": former_role or ""}
+        found = one.server.send("PUT", path_of(testbed, "owner"), wish)
+        if one.settings.is_json:
+            print_json(found)
+        say(f"{testbed} is {found['testbed']} now.")
 
 
 @testbeds.command()

@@ -168,6 +168,34 @@ def test_testbeds_are_listed_shown_shared_and_destroyed(
     assert not Testbed.objects.exists()
 
 
+def test_testbed_is_copied_and_given_to_a_user_with_a_share(
+    signed_in: Command,
+    lab: Path,
+    member: User,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    course = Group.objects.create(name="course")
+    course.user_set.set(User.objects.filter(username__in=["olive", "mark"]))
+    assert signed_in("testbeds", "create", "ring") == 0
+    capsys.readouterr()
+
+    assert signed_in("testbeds", "copy", "ring", "twin", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["testbed"] == "olive/twin"
+    assert signed_in("testbeds", "copy", "ring", "twin") == 3
+    assert signed_in("testbeds", "copy", "ring", "third", "--disks") == 3
+    assert "Copy it without the disks." in capsys.readouterr().err
+    assert signed_in("testbeds", "copy", "none", "other") == 3
+
+    assert signed_in("testbeds", "transfer", "ring", "mark") == 3
+    assert "Share it with the user first." in capsys.readouterr().err
+    assert signed_in("testbeds", "share", "ring", "mark", "--role", "viewer") == 0
+    words = ("testbeds", "transfer", "ring", "mark", "--former-role", "editor")
+    assert signed_in(*words) == 0
+    assert "olive/ring is mark/ring now." in capsys.readouterr().err
+    owners = Testbed.objects.values_list("name", "owner__username")
+    assert set(owners) == {("ring", "mark"), ("twin", "olive")}
+
+
 def test_runs_are_listed_and_cancelled(
     signed_in: Command, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,1 @@
+"""Commands about what a user has: images, keys, reserved capacity and limits."""

@@ -1,0 +1,109 @@
+"""`reservations`: capacity of hosts that is kept for a time."""
+
+from datetime import UTC, datetime
+
+import click
+
+from orchestration.amounts import mib
+from testbed.client.rest.problems import NotThere
+from testbed.client.terminal.exits import Refusal
+from testbed.client.terminal.options import common
+from testbed.client.terminal.session import session
+from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.watching import Frame
+
+PATH = "/reservations"
+COLUMNS = ("Number", "Host", "vCPUs", "Memory", "From", "Until", "State", "For")
+WIDE = ("Purpose", "Made by", "Problem")
+
+
+@click.group()
+def reservations() -> None:
+    """List, make and cancel reservations of hosts."""
+
+
+@reservations.command("list")
+@click.option("--week", default="", help="As 2026-W48; the present one unless given.")
+@common
+def list_reservations(week: str) -> None:
+    """List the reservations of a week, in UTC.
+
+    Those of other users are shown by time and amount. JSON also has what is free on
+    each host.
+    """
+    query = {"week": week} if week else {}
+    with session() as one:
+        found = list(one.server.pages(PATH, **query))
+        if one.settings.is_json:
+            whole = one.server.get(PATH, **query, per_page=1)
+            print_json({"week": whole["week"], "hosts": whole["hosts"], "items": found})
+            return
+        _show(found, is_wide=one.settings.is_wide)
+
+
+@reservations.command()
+@click.argument("begins", metavar="FROM")
+@click.argument("ends", metavar="UNTIL")
+@click.option("--vcpus", type=click.IntRange(1), required=True, help="The vCPUs.")
+@click.option(
+    "--memory-mib", type=click.IntRange(1), required=True, help="The memory in MiB."
+)
+@click.option("--host", default="", help="The one with the most left unless given.")
+@click.option(
+    "--for", "holder", default="", help="As olive, or 'group course'; you unless given."
+)
+@click.option("--purpose", default="", help="For its holder and lab admins to read.")
+@click.option("--utc", is_flag=True, help="Times without an offset are in UTC.")
+@common
+def make(begins: str, ends: str, utc: bool, **more: object) -> None:
+    """Reserve capacity FROM a time UNTIL another, as 2026-11-30T08:00+01:00.
+
+    Times without an offset are in the lab's time zone.
+    """
+    wish = {"begins": begins, "ends": ends, "zone": "UTC" if utc else "", **more}
+    with session() as one:
+        made = one.server.send("POST", PATH, wish, is_keyed=True)
+        if one.settings.is_json:
+            print_json(made)
+            return
+        say(f"Reservation {made['id']} was made.")
+        _show([made], is_wide=one.settings.is_wide)
+
+
+@reservations.command()
+@click.argument("number", type=click.IntRange(1))
+@common
+def cancel(number: int) -> None:
+    """Cancel the reservation NUMBER, which is not over."""
+    with session() as one:
+        try:
+            found = one.server.send("DELETE", f"{PATH}/{number}")
+        except NotThere as exc:
+            raise Refusal(
+                f"There is no reservation {number} of yours.",
+                hint="See `testbed reservations list`.",
+            ) from exc
+        if one.settings.is_json:
+            print_json(found)
+        say(f"Reservation {number} was cancelled.")
+
+
+def _show(found: list[Frame], *, is_wide: bool) -> None:
+    columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
+    rows = [_row(row, is_wide=is_wide) for row in found]
+    print_table(columns, rows, empty="Nothing is reserved in this week.")
+
+
+def _row(found: Frame, *, is_wide: bool) -> tuple[object, ...]:
+    """Return a row; of another user's reservation the server names no more."""
+    times = (_minute(found["begins_at"]), _minute(found["ends_at"]))
+    amounts = (found["vcpus"], mib(found["memory_mib"]))
+    holder = found.get("holder") or "another user"
+    row = (found.get("id") or "", found["host"], *amounts, *times)
+    more = [found.get(name) or "" for name in ("purpose", "made_by", "problem")]
+    return (*row, found["state"], holder, *(more if is_wide else ()))
+
+
+def _minute(moment: str) -> str:
+    """Return a moment to the minute, in UTC."""
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M}"

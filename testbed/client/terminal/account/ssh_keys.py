@@ -1,0 +1,93 @@
+"""`ssh-keys`: the user's public keys, which guests and their hosts accept."""
+
+from typing import TextIO
+
+import click
+
+from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.options import common
+from testbed.client.terminal.session import Session, session
+from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.watching import Frame
+
+PATH = "/ssh-keys"
+COLUMNS = ("Number", "Name", "Kind", "Fingerprint")
+WIDE = ("Bits", "Added")
+# An RSA key of 16,384 bits has 2,800 characters.
+_MOST_CHARACTERS = 16 * 1024
+
+
+@click.group("ssh-keys")
+def ssh_keys() -> None:
+    """List, add and remove your SSH keys."""
+
+
+@ssh_keys.command("list")
+@common
+def list_keys() -> None:
+    """List your SSH keys."""
+    with session() as one:
+        found = one.server.get(PATH)["items"]
+        if one.settings.is_json:
+            print_json({"items": found})
+            return
+        is_wide = one.settings.is_wide
+        columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
+        rows = [_row(key, is_wide=is_wide) for key in found]
+        print_table(columns, rows, empty="You have no SSH key.")
+
+
+@ssh_keys.command()
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="replace"))
+@click.option("--name", default="", help="Its name; the comment of the key else.")
+@common
+def add(file: TextIO, name: str) -> None:
+    """Add the public key in FILE, as ~/.ssh/id_ed25519.pub; - is standard input.
+
+    Guests of your testbeds accept it within half a minute.
+    """
+    text = file.read(_MOST_CHARACTERS).strip()
+    if "PRIVATE KEY" in text:
+        raise WrongUse(
+            f"{file.name} is a private key, which stays with you. Nothing was sent.",
+            hint="Name the file with the public key, whose name ends with .pub.",
+        )
+    with session() as one:
+        key = one.server.send("POST", PATH, {"key": text, "name": name})
+        if one.settings.is_json:
+            print_json(key)
+        say(f"The key {key['name']} was added: {key['fingerprint']}.")
+
+
+@ssh_keys.command()
+@click.argument("key")
+@common
+def remove(key: str) -> None:
+    """Remove KEY, a number or a name; guests forget it within half a minute."""
+    with session() as one:
+        found = _key(one, key)
+        one.server.send("DELETE", f"{PATH}/{found['id']}")
+        if one.settings.is_json:
+            print_json({"removed": found["id"]})
+        say(f"The key {found['name']} was removed.")
+
+
+def _key(one: Session, word: str) -> Frame:
+    """Return a key of the user's. Raises: Refusal (none, or several of the name)."""
+    keys: list[Frame] = one.server.get(PATH)["items"]
+    numbered = [key for key in keys if str(key["id"]) == word]
+    found = numbered or [key for key in keys if key["name"] == word]
+    if len(found) == 1:
+        return found[0]
+    amount = "several keys" if found else "no key"
+    raise Refusal(
+        f"You have {amount} {word}.",
+        hint="Name the number that `testbed ssh-keys list` shows.",
+    )
+
+
+def _row(key: Frame, *, is_wide: bool) -> tuple[object, ...]:
+    row = (key["id"], key["name"], key["kind"], key["fingerprint"])
+    if not is_wide:
+        return row
+    return (*row, key["bits"], key["added_at"][:16].replace("T", " "))
