@@ -12,7 +12,7 @@ IMAGE_PACKAGES=(syslinux syslinux-common mtools dosfstools e2fsprogs fdisk kmod 
   zstd xz-utils jq)
 # shellcheck disable=SC2034
 TEST_PACKAGES=(shellcheck dropbear-bin busybox-static curl postgresql tcsh fish
-  mmdebstrap debian-archive-keyring slapd)
+  mmdebstrap debian-archive-keyring slapd tmux)
 
 as_root() {
   if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
