@@ -23,6 +23,7 @@ from testbed.api.accounts import notifications, ssh_keys
 from testbed.api.guests import (
     answers,
     captures,
+    consoles,
     fetched,
     guests,
     loads,
@@ -145,6 +146,7 @@ _MODULES = (
     artefacts,
     commands,
     guests,
+    consoles,
     ssh,
     loads,
     snapshots,

@@ -1,7 +1,7 @@
 """Tickets for consoles: made by the web after it asked for the permission.
 
 A ticket is signed with the installation's key, which the gateway has as well, and names
-user, session, guest and what they may do. It is good for half a minute and for one
+user, session or API token, guest and what they may do. It is good for half a minute and for one
 opening: `Redemption` is the gateway's memory of those that were used.
 """
 
@@ -9,11 +9,14 @@ import secrets
 import time
 from enum import StrEnum
 
+from django.contrib.auth.models import User
 from django.core import signing
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import Act
+from testbed.access.permissions import Act, require
+from testbed.access.sessions import hashed
+from testbed.models import Testbed
 
 DURATION_S = 30
 SALT = "testbed.consoles"
@@ -35,7 +38,7 @@ class Mode(StrEnum):
 
 
 class Ticket(BaseModel):
-    """One opening of a console; `session` is the hash of its key."""
+    """One opening of a console; `session` is the hash of its key, or of the API token."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,6 +71,30 @@ class Ticket(BaseModel):
         how = "" if self.may_type else ", read only"
         kind = "screen" if self.mode is Mode.SCREEN else f"{self.mode} console"
         return f"{kind} of {self.guest}{how}"
+
+
+def ticket_for(
+    user: User, testbed: Testbed, guest: str, mode: Mode, *, typing: bool, key: str
+) -> str:
+    """Return a user's ticket to a guest's console; a shell is always typed into.
+
+    `key` is that of the user's session, or the API token. Raises: PermissionDenied.
+    """
+    may_type = typing or mode is Mode.SHELL
+    if may_type:
+        require(user, Act.CONSOLE, testbed)
+    wanted = Ticket(
+        user_id=user.pk,
+        user=user.get_username(),
+        session=hashed(key),
+        testbed_id=testbed.pk,
+        testbed=testbed.slug,
+        testbed_number=testbed.number,
+        guest=guest,
+        mode=mode,
+        may_type=may_type,
+    )
+    return issue(wanted)
 
 
 def issue(ticket: Ticket) -> str:

@@ -1,9 +1,9 @@
-"""`/ws/console/`: one console of a guest, for a page that has a ticket.
+"""`/ws/console/`: one console of a guest, for a page or program that has a ticket.
 
-The first message is the ticket, which has to be this session's. From then on bytes go
-both ways between the page and the gateway, and text is words (docs/protocol.md). Output
-waits until the page has shown what it got. Session and permission are asked for again
-every few seconds, whatever moves.
+The first message is the ticket, which has to be this session's or API token's. From
+then on bytes go both ways between the page and the gateway, and text is words
+(docs/protocol.md). Output waits until the page has shown what it got. User and
+permission are asked for again every few seconds, whatever moves.
 
 Close codes: 4400 for what is no message, or no ticket within some seconds; 4401, 4404
 and 4429 as in `consumer`; 4503 where no gateway answers, or it went; 1000 after words
@@ -21,7 +21,7 @@ from channels.db import database_sync_to_async
 
 from testbed.access.origin import note_address_of_socket
 from testbed.access.permissions import acted_as, may, record_act
-from testbed.access.sessions import hashed, user_of_session
+from testbed.access.sessions import hashed
 from testbed.consoles.link import GatewayAway, Link, open_link
 from testbed.consoles.messages import (
     MAX_BYTES,
@@ -34,8 +34,9 @@ from testbed.consoles.messages import (
 )
 from testbed.consoles.tickets import Ticket, TicketRefused, read
 from testbed.models import Testbed
-from testbed.websocket.follower import NOT_SIGNED_IN
+from testbed.websocket.follower import NOT_SIGNED_IN, signed_in
 from testbed.websocket.leaving import NOT_UNDERSTOOD, LeavingConsumer
+from testbed.websocket.origin import token_of
 
 logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
@@ -66,6 +67,7 @@ class ConsoleConsumer(LeavingConsumer):
         self._ticket: Ticket | None = None
         self._testbed: Testbed | None = None
         self._role = ""
+        self._token: str | None = None
         self._link: Link | None = None
         self._unshown = 0
         self._has_shown = asyncio.Event()
@@ -75,7 +77,8 @@ class ConsoleConsumer(LeavingConsumer):
         """Accept a signed-in user, who has some seconds for the ticket."""
         self._opened_at = time.monotonic()
         note_address_of_socket(self.scope)
-        self._user = await _in_thread(user_of_session)(self._session)
+        self._token = token_of(self.scope)
+        self._user = await _in_thread(signed_in)(self._session, self._token)
         await self.accept()
         if self._user is None:
             await self._close(NOT_SIGNED_IN)
@@ -129,7 +132,7 @@ class ConsoleConsumer(LeavingConsumer):
         if self._ticket is not None or self._user is None:
             raise BadMessage("A console is opened once.")
         ticket = read(words.ticket)
-        is_own = ticket.session == hashed(self._session)
+        is_own = ticket.session == hashed(self._token or self._session)
         if not is_own or ticket.user_id != self._user.pk:
             raise TicketRefused
         self._ticket = ticket
@@ -179,14 +182,14 @@ class ConsoleConsumer(LeavingConsumer):
             await self._close(NOT_UNDERSTOOD)
 
     async def _may_stay(self) -> bool:
-        """Ask again whether the session's user may have this console."""
+        """Ask again whether its user may have this console."""
         refusal = await _in_thread(self._refusal)()
         if refusal:
             await self._close(refusal)
         return not refusal
 
     def _refusal(self) -> int:
-        user, ticket = user_of_session(self._session), self._ticket
+        user, ticket = signed_in(self._session, self._token), self._ticket
         if user is None:
             return NOT_SIGNED_IN
         if ticket is None:

@@ -77,11 +77,8 @@ class _Found:
 
 
 def visitor(session_key: str | None, run_id: int, token: str | None = None) -> Visitor:
-    """Look up the current user, and whether the user may see the run.
-
-    The user is the token's or, without one, the session's.
-    """
-    user = user_of_session(session_key) if token is None else _user_of(token)
+    """Look up the current user, and whether the user may see the run."""
+    user = signed_in(session_key, token)
     if user is None:
         return Visitor(None, NOT_SIGNED_IN)
     visible = seen_runs(user).select_related("testbed__owner")
@@ -91,7 +88,10 @@ def visitor(session_key: str | None, run_id: int, token: str | None = None) -> V
     return Visitor(user, may=permissions_of(user, run.testbed), run=run)
 
 
-def _user_of(token: str) -> User | None:
+def signed_in(session_key: str | None, token: str | None) -> User | None:
+    """Return the current user of a token or, without one, of a session."""
+    if token is None:
+        return user_of_session(session_key)
     try:
         return user_of_token(token)
     except TokenInvalid:

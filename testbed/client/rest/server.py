@@ -5,6 +5,7 @@ connection and done once. Certificates are verified; proxies are those of the
 environment. Driven by one thread.
 """
 
+import json
 import ssl
 import time
 import uuid
@@ -201,10 +202,29 @@ class Server:
     @contextmanager
     def events(self, number: int) -> Iterator[ClientConnection]:
         """Open the websocket of a run. Raises: OSError, WebSocketException."""
+        with self._socket(f"/ws/orchestration/{number}/") as socket:
+            yield socket
+
+    @contextmanager
+    def console(
+        self, path: str, mode: str, *, typing: bool, size: tuple[int, int]
+    ) -> Iterator[ClientConnection]:
+        """Open a guest's console, `serial` or `shell`, with columns and rows.
+
+        Raises: as `send`; OSError, WebSocketException.
+        """
+        ticket = self.send("POST", path, {"mode": mode, "typing": typing})["ticket"]
+        opens = {"type": "open", "ticket": ticket, "columns": size[0], "rows": size[1]}
+        with self._socket("/ws/console/") as socket:
+            socket.send(json.dumps(opens))
+            yield socket
+
+    @contextmanager
+    def _socket(self, path: str) -> Iterator[ClientConnection]:
         place = urlsplit(self.url)
         is_safe = place.scheme == "https"
         with connect(
-            f"{'wss' if is_safe else 'ws'}://{place.netloc}/ws/orchestration/{number}/",
+            f"{'wss' if is_safe else 'ws'}://{place.netloc}{path}",
             additional_headers=self._headers,
             ssl=ssl.create_default_context() if is_safe else None,
             max_size=_MAX_FRAME_BYTES,

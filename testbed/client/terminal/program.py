@@ -62,6 +62,7 @@ COMMANDS: Table = {
         "List, make and cancel reservations.",
     ),
     "quota": (f"{_OWN}.quota:quota", "Show what you use of what you may."),
+    "console": (f"{_ROOM}.guests:console", "Open a guest's console."),
     "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
     "extend": (f"{_ROOM}.lab:extend", "Let the testbed end later."),
     "tui": (

@@ -27,7 +27,7 @@ _WORDS = """\
 Tab goes from part to part, arrows and Page Up/Down move, Enter opens.
 The mouse does the same: click a row, a tab, a button, a key of the last line.
 A log is paused by Space or by scrolling up; End follows it again.
-A serial console is on its guest's page: it needs a session, not a token."""
+A guest's console takes the whole terminal; Ctrl+] leads back."""
 
 
 class Keys(Provider):

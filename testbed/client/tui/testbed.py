@@ -3,10 +3,12 @@
 from typing import Any, ClassVar
 
 from rich.text import Text
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, TabbedContent, TabPane
 
+from orchestration.errors import TestbedError
+from testbed.client.console import Ends, open_console
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.server import Server, StartedRun
 from testbed.client.tui.asking import Lab
@@ -48,6 +50,7 @@ class TestbedScreen(LabScreen):
         Binding("g", "start('generate-artefacts')", "Generate"),
         Binding("c", "start('clear-artefacts')", "Clear"),
         Binding("x", "exec", "Exec"),
+        Binding("o", "console", "Console"),
         Binding("w", "watch", "Watch"),
         Binding("1", "tab('guests')", "Guests", show=False),
         Binding("2", "tab('runs')", "Runs", show=False),
@@ -140,6 +143,20 @@ class TestbedScreen(LabScreen):
     def action_exec(self) -> None:
         """Run a command in guests."""
         self.app.push_screen(ExecScreen(self.lab, self.testbed_name))
+
+    def action_console(self) -> None:
+        """Leave the terminal to the serial console of the guest that is chosen."""
+        guest = chosen_key(self.query_one("#guests-table", DataTable))
+        if not guest:
+            self.notify("Choose a guest first.", markup=False)
+            return
+        try:
+            with self.app.suspend(), self.lab.server() as server:
+                open_console(server, self.testbed_name, guest, Ends())
+        except SuspendNotSupported:
+            self.notify("Here only `testbed console` can do that.", markup=False)
+        except TestbedError as exc:
+            self.notify(safe(exc.sentence, 300), severity="error", markup=False)
 
     def action_start(self, command: str) -> None:
         """Ask whether to start a command, and its options."""

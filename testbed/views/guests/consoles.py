@@ -7,10 +7,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.state.model import GuestState
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, require
-from testbed.access.sessions import hashed
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
-from testbed.consoles.tickets import Mode, Ticket, issue
+from testbed.consoles.tickets import Mode, ticket_for
 from testbed.models import Testbed
 from testbed.pages.overview import state_of
 
@@ -39,21 +38,15 @@ def ticket(request: Request, address: Address, name: str) -> HttpResponse:
     """Give a ticket for one opening; the shell is for those who may type alone."""
     testbed = testbed_for(request, address, Act.WATCH_CONSOLE)
     mode = _mode(request.POST.get("mode"))
-    wants_to_type = mode is Mode.SHELL or request.POST.get("typing") == "1"
-    if wants_to_type:
-        require(request.user, Act.CONSOLE, testbed)
-    wanted = Ticket(
-        user_id=request.user.pk,
-        user=request.user.get_username(),
-        session=hashed(request.session.session_key or ""),
-        testbed_id=testbed.pk,
-        testbed=testbed.slug,
-        testbed_number=testbed.number,
-        guest=_guest(testbed, name).name,
-        mode=mode,
-        may_type=wants_to_type,
+    text = ticket_for(
+        request.user,
+        testbed,
+        _guest(testbed, name).name,
+        mode,
+        typing=request.POST.get("typing") == "1",
+        key=request.session.session_key or "",
     )
-    return JsonResponse({"ticket": issue(wanted)})
+    return JsonResponse({"ticket": text})
 
 
 def _mode(text: str | None) -> Mode:

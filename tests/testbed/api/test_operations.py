@@ -139,6 +139,14 @@ TABLE: dict[str, tuple[str, str, object, str, Act | OwnAct, int]] = {
     "read_answer": ("GET", "/runs/{run}/answers/web", None, "testbed", Act.SEE, 404),
     "list_guests": ("GET", f"{LAB}/guests", None, "testbed", Act.SEE, 200),
     "read_guest": ("GET", f"{LAB}/guests/web", None, "testbed", Act.SEE, 200),
+    "open_console": (
+        "POST",
+        f"{LAB}/guests/web/console",
+        {},
+        "testbed",
+        Act.WATCH_CONSOLE,
+        200,
+    ),
     "check_guest": ("POST", f"{LAB}/guests/web/check", None, "testbed", Act.CHECK, 409),
     "list_snapshots": ("GET", f"{LAB}/snapshots", None, "testbed", Act.SEE, 200),
     "act_on_snapshot": (

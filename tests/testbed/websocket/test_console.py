@@ -12,11 +12,12 @@ from django.db import OperationalError
 from django.test import Client
 
 from testbed.access.sessions import SessionStore, hashed
+from testbed.access.tokens import make_token
 from testbed.asgi import websockets
 from testbed.consoles.messages import MAX_BYTES
 from testbed.consoles.rfb import VERSION
 from testbed.consoles.tickets import Mode, Ticket, issue
-from testbed.models import Testbed
+from testbed.models import ApiToken, Testbed
 from testbed.websocket import console
 from testbed.websocket.console import WINDOW_BYTES, Times
 from testbed.websocket.consumer import Pace
@@ -31,15 +32,19 @@ QUICK = Times(ticket_s=600.0, check_s=0.05)
 class Screen:
     """A page at a console, which shows nothing by itself."""
 
-    def __init__(self, user, origin=b"http://localhost", times=QUICK):
+    def __init__(self, user, origin=b"http://localhost", times=QUICK, token=""):
         client = Client()
-        if user is not None:
+        if token:
+            self.session = token
+        elif user is not None:
             client.force_login(user)
             self.session = client.cookies["sessionid"].value
         self.user = user
         headers = [(b"host", b"localhost"), (b"origin", origin)]
         cookies = "; ".join(f"{k}={v.value}" for k, v in client.cookies.items())
         headers.append((b"cookie", cookies.encode()))
+        if token:
+            headers.append((b"authorization", f"Bearer {token}".encode()))
         self.socket = WebsocketCommunicator(
             websockets(Pace(), times), "/ws/console/", headers=headers
         )
@@ -109,8 +114,8 @@ async def running(guests, settings, tmp_path):
 async def screen():
     opened = []
 
-    async def connect(user, testbed=None, times=QUICK, **fields):
-        made = await sync_to_async(Screen)(user, times=times)
+    async def connect(user, testbed=None, times=QUICK, token="", **fields):
+        made = await sync_to_async(Screen)(user, times=times, token=token)
         opened.append(made)
         assert (await made.socket.connect(timeout=PATIENCE_S))[0]
         if testbed is not None:
@@ -395,3 +400,38 @@ async def test_user_with_too_many_sockets_gets_4429(
     await first.until_open()
 
     assert await (await screen(owner, testbed)).to_close() == 4429
+
+
+def token_of(user, *scopes):
+    return make_token(user, "ci", scopes, 7)[1]
+
+
+async def test_token_opens_a_console_until_it_is_revoked(
+    screen, running, testbed, owner
+):
+    token = await sync_to_async(token_of)(owner, "run")
+    opened = await screen(owner, testbed, token=token)
+    await opened.until_open()
+
+    await ApiToken.objects.all().adelete()
+
+    assert await opened.to_close() == 4401
+
+
+async def test_token_without_the_scope_does_not_type(screen, running, testbed, owner):
+    token = await sync_to_async(token_of)(owner)
+    typing = await screen(owner, testbed, token=token)
+    watching = await screen(owner, testbed, token=token, may_type=False)
+
+    assert await typing.to_close() == 4404
+    await watching.until_open()
+
+
+async def test_ticket_of_a_session_is_none_of_a_token(screen, running, testbed, owner):
+    page = await screen(owner)
+    token = await sync_to_async(token_of)(owner, "run")
+    program = await screen(owner, token=token)
+
+    await program.say(type="open", ticket=page.ticket(testbed))
+
+    assert await program.to_close() == 4400

@@ -1,14 +1,16 @@
-"""`power` and `ssh`: guests are started and stopped, and entered."""
+"""`power`, `ssh` and `console`: guests are started and stopped, and entered."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
 
 from orchestration.errors import TestbedError
 from orchestration.plan.power import VERBS
+from testbed.client.console import Ends, open_console
 from testbed.client.rest.addresses import path_of
-from testbed.client.terminal.exits import Refusal
+from testbed.client.terminal.exits import Refusal, WrongUse
 from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
@@ -66,6 +68,28 @@ def ssh(guest: str, words: tuple[str, ...], identity: Path | None) -> None:
         raise TestbedError(
             "There is no ssh on this machine.", hint="Install OpenSSH's client."
         ) from exc
+
+
+@click.command()
+@click.argument("guest")
+@click.option("--shell", is_flag=True, help="A shell in the guest, by SSH.")
+@click.option("--watch", is_flag=True, help="Only look; type nothing.")
+@common
+def console(guest: str, *, shell: bool, watch: bool) -> None:
+    """Open GUEST's serial console in this terminal; Ctrl+] leaves it.
+
+    What the guest prints acts on the terminal, as with ssh.
+    """
+    if shell and watch:
+        raise WrongUse("A shell cannot be watched.", hint="Leave --watch out.")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise WrongUse(
+            "A console needs a terminal.", hint="Run a command with `testbed exec`."
+        )
+    with session() as one:
+        open_console(
+            one.server, one.testbed, guest, Ends(), is_shell=shell, typing=not watch
+        )
 
 
 def _way_to(one: Session, guest: str) -> Frame:

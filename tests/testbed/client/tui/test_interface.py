@@ -456,7 +456,7 @@ async def test_help_shows_the_keys_of_the_screen(lab: Lab) -> None:
         await pilot.press("question_mark")
         await until(pilot, is_at(pilot, HelpScreen))
         text = text_of(pilot)
-        for words in ("Up", "Exec", "Refresh", "Light/dark", "mouse", "session"):
+        for words in ("Up", "Exec", "Refresh", "Light/dark", "mouse", "Ctrl+]"):
             assert words in text
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, TestbedScreen)
@@ -495,3 +495,12 @@ async def test_colours_are_left_out_where_asked(
         assert {tuple(theme.ansi_colors[n]) for n in range(16)} == {
             tuple(theme.foreground_color)
         }
+
+
+async def test_console_without_a_terminal_names_the_command(lab: Lab) -> None:
+    async with TestbedApp(lab, "olive/lab").run_test(
+        size=SMALL, notifications=True
+    ) as pilot:
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        await pilot.press("o")
+        await until(pilot, shows(pilot, "testbed console"))

@@ -1,0 +1,138 @@
+"""The command `testbed` at real guests, on main and behind a Debian 13 host."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.live.pair.conftest import SLUG
+from tests.live.pair.test_consoles import SHELL
+from tests.live.stack import CHECKOUT, Stack
+from tests.live.watch import Guest
+
+pytestmark = pytest.mark.live
+GUESTS = ("near", "away")
+PATIENCE_S = 60.0
+PROGRAM = (sys.executable, "-m", "testbed.client.terminal.program")
+TOKEN = """
+from django.contrib.auth.models import User
+from testbed.access.tokens import make_token
+owner = User.objects.get(username="owner")
+print(make_token(owner, "terminal", ("run", "edit"), 1)[1])
+"""
+
+
+class Terminal:
+    """What a user's terminal shows of one `testbed` process, and its keyboard."""
+
+    def __init__(self, hand: int, process: "subprocess.Popen[bytes]") -> None:
+        self._hand = hand
+        self._process = process
+        self.seen = b""
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._hand, keys)
+
+    def wait(self, pattern: bytes) -> None:
+        """Read until a pattern is on the screen."""
+        ends_at = time.monotonic() + PATIENCE_S
+        os.set_blocking(self._hand, False)
+        while not re.search(pattern, self.seen):
+            assert time.monotonic() < ends_at, self.seen[-2000:]
+            try:
+                self.seen += os.read(self._hand, 65536)
+            except BlockingIOError:
+                time.sleep(0.05)
+
+    def end(self) -> int:
+        """Return the exit code."""
+        return self._process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def environment(
+    stack: Stack, running: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    token = re.search(r"tb_\S+", stack.shell(TOKEN))
+    assert token
+    return os.environ | {
+        "XDG_CONFIG_HOME": str(tmp_path_factory.mktemp("config")),
+        "PYTHONPATH": str(CHECKOUT),
+        "TESTBED_SERVER": stack.url,
+        "TESTBED_TOKEN": token.group(),
+        "TESTBED_PROJECT": SLUG,
+        "TERM": "xterm",
+    }
+
+
+@contextmanager
+def terminal(
+    environment: dict[str, str], folder: Path, *words: str
+) -> Iterator[Terminal]:
+    hand, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 80))
+    process = subprocess.Popen(
+        [*PROGRAM, *words],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
+    )
+    os.close(end)
+    try:
+        yield Terminal(hand, process)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(hand)
+
+
+def run(environment: dict[str, str], folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [*PROGRAM, *words],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE_S,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+@pytest.mark.parametrize("mode", ["serial", "shell"])
+def test_console_of_a_guest_on_any_host_answers(
+    stack: Stack, environment: dict[str, str], tmp_path: Path, guest: str, mode: str
+) -> None:
+    Guest(stack, SLUG, guest).run(SHELL)
+    how = ["--shell"] if mode == "shell" else []
+    with terminal(environment, tmp_path, "console", guest, *how) as window:
+        window.wait(b"Connected")
+        window.type(f"echo {mode}-$((6*7))\r".encode())
+        window.wait(f"{mode}-42".encode())
+        window.type(b"\x1d")
+        assert window.end() == 0
+
+
+def test_command_and_files_of_real_guests_come_here(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    said = run(environment, tmp_path, "exec", "@all", "--", "uname", "-s")
+    assert "Linux" in said
+
+    run(environment, tmp_path, "fetch", "@all", "/etc/hostname", "--to", "came")
+
+    names = {path.name for path in (tmp_path / "came").rglob("*") if path.is_file()}
+    assert "hostname" in names
