@@ -147,8 +147,11 @@ def update_files(
     """Add or replace files, and remove those of `without`.
 
     `to_trash` are those whose content here goes to the trash, if files are kept. Raises:
-    UploadRefused, PathOutside, LimitReached, StateError (one cannot be moved there).
+    UploadRefused, PathOutside, LimitReached, StateError (one cannot be moved there),
+    Protected (some are to be removed).
     """
+    if without:
+        require_unprotected(testbed)
     here = list_files(testbed)
     kept = {path: size for path, size in here.items() if path not in without}
     check_bounds({**dict.fromkeys(kept, b""), **files})

@@ -22,6 +22,7 @@ from testbed.sources.changes import (
 )
 from testbed.sources.fetching import fetch_once, send_fetches_again
 from testbed.sources.places import SourceRefused
+from testbed.testbeds.erasure.protection import protect
 from testbed.testbeds.files import update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.trash.restoring import bring_back
@@ -81,6 +82,20 @@ def test_file_that_the_repository_removed_is_in_the_trash(
     item = TrashItem.objects.get()
     assert (item.path, item.deleted_by, item.owner) == ("setup.sh", None, owner)
     bring_back(item, owner)
+    assert read(testbed, "setup.sh") == "echo 1\n"
+
+
+def test_protected_testbed_loses_no_file_to_a_fetch(
+    fetch_now: FetchNow, forge: Forge, owner: User
+):
+    testbed = fetch_now().testbed
+    protect(testbed, owner)
+    forge.commit({"kvm-compose.yaml": YAML})
+
+    row = fetch_now()
+
+    assert row.status == Status.FAILED
+    assert "protected" in row.said
     assert read(testbed, "setup.sh") == "echo 1\n"
 
 
