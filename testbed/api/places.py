@@ -18,6 +18,14 @@ def testbed_of(request: Request, account: str, name: str, act: Act) -> Testbed:
     return testbed_for(request, address, act)
 
 
+def account_in(part: str) -> str:
+    """Return the account that a part of an address names. Raises: Http404."""
+    try:
+        return decoded(part)
+    except ValueError as exc:  # no text
+        raise Http404("There is no such user.") from exc
+
+
 def address_of_testbed(testbed: Testbed) -> str:
     """Return the path of a testbed."""
     return reverse("api:testbed", args=[encoded(testbed.account), testbed.name])

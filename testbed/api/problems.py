@@ -51,6 +51,15 @@ class Refused(TestbedError):
         self.status = status
 
 
+class Missing(Refused):
+    """Something is not there, in what the user sees."""
+
+    def __init__(
+        self, message: str, *, hint: str = "Ask for the list of them."
+    ) -> None:
+        super().__init__(HTTPStatus.NOT_FOUND, message, hint=hint)
+
+
 def is_api(request: HttpRequest) -> bool:
     """Return whether a request is one of the API, also at an unknown address."""
     return request.path_info.startswith(ADDRESS)

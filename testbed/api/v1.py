@@ -1,7 +1,7 @@
 """The REST API under `/api/v1/`: its operations, and what they answer when they refuse.
 
 An operation is parse, visibility, the function that the page's view calls too, shape.
-Operation ids are the names of the functions, and stay.
+Operation ids are the names of the functions, where none is given, and stay.
 """
 
 from http import HTTPStatus

@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from django.http import Http404, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from ninja import Router
 
 from testbed.access.visibility import Request, execution_for
+from testbed.api.problems import Missing
 from testbed.models import Task
 from testbed.pages.execution.answers import answer_file, answers_of
 from testbed.pages.execution.answers_json import json_pieces, text_pieces
@@ -37,7 +38,7 @@ def read_answer(
     run = execution_for(request, number)
     task = Task.objects.filter(instruction__run=run, resource=guest).first()
     if task is None or not answer_file(run, task).is_file():
-        raise Http404("This guest has no output in this run.")
+        raise Missing("This guest has no output in this run.")
     require_one_more(request.user)
     pieces = while_made(text_pieces(run, task, stream))
     answer = StreamingHttpResponse(pieces, content_type=TEXT)

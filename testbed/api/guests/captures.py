@@ -6,7 +6,7 @@
 from functools import partial
 
 from django.contrib.auth.models import User
-from django.http import Http404, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from ninja import Router
 from pydantic import BaseModel
 
@@ -16,6 +16,7 @@ from testbed.access.tokens import TokenInvalid, token_in, user_of_token
 from testbed.access.visibility import Request, run_for
 from testbed.api.content import answers_with
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.pages.execution.captures import FindUser, choices_of, growing
 from testbed.pages.overview import state_of
 from testbed.pages.streaming import note, require_one_more
@@ -53,7 +54,7 @@ def read_packets(request: Request, number: int) -> StreamingHttpResponse:
     run = run_for(request, number, Act.TAKE_PACKETS)
     is_there = not run.is_over or capture_file(run).is_file()
     if not (run.is_capture and is_there):
-        raise Http404("This run has no packets.")
+        raise Missing("This run has no packets.")
     require_one_more(request.user)
     answer = StreamingHttpResponse(growing(run, _finder(request)), content_type=PCAP)
     answer.headers["Content-Disposition"] = f'attachment; filename="{run.pk}.pcap"'

@@ -1,6 +1,5 @@
 """Tickets to guests' consoles, for programs; docs/protocol.md has their websocket."""
 
-from django.http import Http404
 from ninja import Router
 from pydantic import BaseModel
 
@@ -8,6 +7,7 @@ from testbed.access.permissions import Act
 from testbed.access.tokens import token_in
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.consoles.tickets import Mode, ticket_for
 from testbed.pages.overview import state_of
 
@@ -35,7 +35,7 @@ def open_console(
     testbed = testbed_of(request, account, name, Act.WATCH_CONSOLE)
     state, _ = state_of(testbed)
     if state is None or guest not in {one.name for one in state.guests}:
-        raise Http404(f"Testbed {testbed} has no guest {guest!r}.")
+        raise Missing(f"Testbed {testbed} has no guest {guest!r}.")
     token = token_in(request.headers.get("Authorization", ""))
     key = token or request.session.session_key or ""
     text = ticket_for(

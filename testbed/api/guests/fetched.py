@@ -6,7 +6,7 @@ Guests chose their names, which are any bytes: `query` has an address's part wit
 import os
 from datetime import datetime
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Query, Router
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from testbed.access.permissions import Act, record_act, require
 from testbed.access.visibility import Request, execution_for
 from testbed.api.content import BINARY, answers_with, sent
 from testbed.api.paging import Paging
+from testbed.api.problems import Missing
 from testbed.models import Run
 from testbed.pages.execution.copies import is_fetch
 from testbed.pages.execution.fetched import (
@@ -140,7 +141,7 @@ def _fetch_for(request: Request, number: int) -> Run:
     """Return the run of a fetch. Raises: Http404, NotAllowed."""
     run = execution_for(request, number, Act.TAKE_FETCHED)
     if not is_fetch(run):
-        raise Http404("This run has fetched no files.")
+        raise Missing("This run has fetched no files.")
     return run
 
 

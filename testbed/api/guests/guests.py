@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel
 
@@ -11,6 +11,7 @@ from testbed.access.permissions import Act
 from testbed.access.visibility import Request, visible_runs
 from testbed.api.paging import Paging
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.api.runs import Started, started
 from testbed.pages.guests.page import find_guest, guest_page
 from testbed.pages.overview import GuestRow, SelectedGuests, state_of
@@ -69,7 +70,7 @@ def read_guest(
     testbed = testbed_of(request, account, name, Act.SEE)
     page = guest_page(testbed, guest, visible_runs(request, testbed), Lab())
     if page is None:
-        raise Http404(f"Testbed {testbed} has no guest {guest!r}.")
+        raise Missing(f"Testbed {testbed} has no guest {guest!r}.")
     return page.to_json()
 
 
@@ -78,7 +79,7 @@ def check_guest(request: Request, account: str, name: str, guest: str) -> HttpRe
     """Check a guest; a check of it that goes on is answered again."""
     testbed = testbed_of(request, account, name, Act.CHECK)
     if find_guest(testbed, guest) is None:
-        raise Http404(f"Testbed {testbed} has no guest {guest!r}.")
+        raise Missing(f"Testbed {testbed} has no guest {guest!r}.")
     return started(request, lambda: start_check(testbed, request.user, guest))
 
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from django.http import Http404
 from ninja import Router
 
 from testbed.access.permissions import Act, require_scope
 from testbed.access.visibility import Request, host_for
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.pages.guests.page import find_guest
 from testbed.samples.charts import guest_load, host_load
 from testbed.samples.reading import Period
@@ -27,7 +27,7 @@ def read_guest_load(
     testbed = testbed_of(request, account, name, Act.SEE)
     found = find_guest(testbed, guest)
     if found is None:
-        raise Http404(f"Testbed {testbed} has no guest {guest!r}.")
+        raise Missing(f"Testbed {testbed} has no guest {guest!r}.")
     return guest_load(testbed, guest, found.guest.memory_mib, period).to_json()
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from ninja import Router
 from pydantic import BaseModel, ConfigDict
 
@@ -10,6 +10,7 @@ from orchestration.errors import ExecutionRefused
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.api.runs import Started, started
 from testbed.pages.guests.group_snapshots import groups_of
 from testbed.pages.guests.schedules import shapes
@@ -79,7 +80,7 @@ def list_snapshots(
     testbed = testbed_of(request, account, name, Act.SEE)
     trees = trees_of(testbed, (guest,) if guest else None)
     if guest and not trees:
-        raise Http404(f"Testbed {testbed} has no guest {guest!r}.")
+        raise Missing(f"Testbed {testbed} has no guest {guest!r}.")
     groups = [] if guest else groups_of(testbed, trees)
     return {
         "guests": [tree.to_json() for tree in trees],

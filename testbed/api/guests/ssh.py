@@ -1,12 +1,12 @@
 """The ways into guests for a user's own ssh."""
 
-from django.http import Http404
 from ninja import Router
 from pydantic import BaseModel
 
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.pages.overview import state_of
 from testbed.ssh.config import (
     SshWay,
@@ -49,7 +49,9 @@ def read_ssh(request: Request, account: str, name: str) -> dict[str, object]:
     testbed = testbed_of(request, account, name, Act.SSH)
     state, _ = state_of(testbed)
     if state is None:
-        raise Http404("Nothing was generated yet.")
+        raise Missing(
+            "Nothing was generated yet.", hint="Generate the artefacts first."
+        )
     ways = ways_into(state, testbed.project, state.guests, web=web_name(request))
     record_act(request.user, Act.SSH, testbed, "took its SSH configuration")
     return {

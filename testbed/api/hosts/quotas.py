@@ -10,7 +10,7 @@ from testbed.access.limits import Account
 from testbed.access.permissions import Act, require_admin, require_scope
 from testbed.access.visibility import Request
 from testbed.api.paging import Paging
-from testbed.api.places import testbed_of
+from testbed.api.places import account_in, testbed_of
 from testbed.api.wishes import Wish
 from testbed.pages.budgets import (
     AccountQuota,
@@ -162,7 +162,7 @@ def _remove(request: Request, account: Account) -> HttpResponse:
 
 def _user(request: Request, name: str) -> User:
     require_admin(request.user)
-    return get_object_or_404(User, username=name)
+    return get_object_or_404(User, username=account_in(name))
 
 
 def _group(request: Request, number: int) -> Group:

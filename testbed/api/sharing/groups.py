@@ -2,15 +2,15 @@
 
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Query, Router, Status
 from pydantic import BaseModel
 
-from testbed.access.addresses import decoded
 from testbed.access.permissions import Act, OwnAct, require_admin, require_scope
 from testbed.access.visibility import Request
 from testbed.api.paging import Paging, page_of
+from testbed.api.places import account_in
 from testbed.api.wishes import Wish, Words
 from testbed.sharing.groups import (
     add_manager,
@@ -98,7 +98,7 @@ def drop_group(request: Request, number: int) -> HttpResponse:
 def put_member(request: Request, number: int, user: str) -> dict[str, object]:
     """Add a user by the exact name, as a manager."""
     group = _to_keep(request, number)
-    return _whole(request, group, add_member(group, _name(user), request.user))
+    return _whole(request, group, add_member(group, account_in(user), request.user))
 
 
 @router.delete(
@@ -109,7 +109,7 @@ def put_member(request: Request, number: int, user: str) -> dict[str, object]:
 def drop_member(request: Request, number: int, user: str) -> dict[str, object]:
     """Remove a user, who loses what is shared with the group."""
     group = _to_keep(request, number)
-    return _whole(request, group, remove_member(group, _name(user), request.user))
+    return _whole(request, group, remove_member(group, account_in(user), request.user))
 
 
 @router.put(
@@ -121,7 +121,7 @@ def put_manager(request: Request, number: int, user: str) -> dict[str, object]:
     """Let a user change the members, as a lab admin."""
     require_admin(request.user)
     group = _group(request, number)
-    return _whole(request, group, add_manager(group, _name(user), request.user))
+    return _whole(request, group, add_manager(group, account_in(user), request.user))
 
 
 @router.delete(
@@ -133,7 +133,7 @@ def drop_manager(request: Request, number: int, user: str) -> dict[str, object]:
     """Take that from a user, as a lab admin."""
     require_admin(request.user)
     group = _group(request, number)
-    return _whole(request, group, remove_manager(group, _name(user), request.user))
+    return _whole(request, group, remove_manager(group, account_in(user), request.user))
 
 
 def _visible(request: Request) -> QuerySet[Group]:
@@ -150,14 +150,6 @@ def _to_keep(request: Request, number: int) -> Group:
     group = _group(request, number)
     require_manager(request.user, group)
     return group
-
-
-def _name(part: str) -> str:
-    """Return the account that a part of an address names. Raises: Http404."""
-    try:
-        return decoded(part)
-    except ValueError as exc:
-        raise Http404("There is no such user.") from exc
 
 
 def _shape(group: Group) -> dict[str, object]:

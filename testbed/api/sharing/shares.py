@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from django.contrib.auth.models import Group, User
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from ninja import Router, Status
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +12,7 @@ from orchestration.errors import TestbedError
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.models import Share, Testbed
 from testbed.sharing.people import group_named, user_named
 from testbed.sharing.shares import change_share, share_with, take_away
@@ -109,7 +110,7 @@ def _share(testbed: Testbed, number: int) -> Share:
     for share in _shares(testbed):
         if share.pk == number:
             return share
-    raise Http404("There is no such share.")
+    raise Missing("There is no such share.")
 
 
 def _shape(share: Share) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from itertools import islice
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Query, Router
 from pydantic import BaseModel
@@ -15,7 +15,7 @@ from testbed.access.visibility import Request
 from testbed.api.content import BINARY, answers_with, sent
 from testbed.api.paging import Paging
 from testbed.api.places import testbed_of
-from testbed.api.problems import problem_answer
+from testbed.api.problems import Missing, problem_answer
 from testbed.models import Testbed
 from testbed.pages.artefacts import all_artefacts, archived, find_artefact
 from testbed.pages.overview import state_of
@@ -64,7 +64,7 @@ def read_artefact(
     testbed = testbed_of(request, account, name, Act.ARTEFACTS)
     artefact = find_artefact(testbed.project, _state(testbed), path)
     if artefact is None:
-        raise Http404(f"There is no artefact {path}.")
+        raise Missing(f"There is no artefact {path}.")
     try:
         content = artefact.read()
     except TestbedError as exc:
@@ -85,5 +85,7 @@ def read_artefacts(request: Request, account: str, name: str) -> HttpResponseBas
 def _state(testbed: Testbed) -> State:
     state, _ = state_of(testbed)
     if state is None:
-        raise Http404("Nothing was generated yet.")
+        raise Missing(
+            "Nothing was generated yet.", hint="Generate the artefacts first."
+        )
     return state

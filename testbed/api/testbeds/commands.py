@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from ninja import Field, Router, Status
 from pydantic import BaseModel
 
@@ -12,6 +12,7 @@ from orchestration.plan.execution import parse_execution
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.api.runs import MOST_SELECTION, Started, started
 from testbed.api.wishes import Text, Wish, Words
 from testbed.models import SavedCommand, Testbed
@@ -123,7 +124,7 @@ def remove_command(
 def _row(testbed: Testbed, number: int) -> SavedCommand:
     row = find_saved(testbed, number)
     if row is None:
-        raise Http404("There is no such saved command.")
+        raise Missing("There is no such saved command.")
     return row
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import BinaryIO
 
-from django.http import Http404, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 from pydantic import BaseModel
@@ -18,7 +18,7 @@ from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
 from testbed.api.content import BINARY, body_of, content_of
 from testbed.api.places import testbed_of
-from testbed.api.problems import PRECONDITION_REQUIRED, Refused
+from testbed.api.problems import PRECONDITION_REQUIRED, Missing, Refused
 from testbed.api.testbeds.testbeds import Deleted
 from testbed.api.wishes import Wish, Words
 from testbed.models import Testbed
@@ -188,13 +188,13 @@ def _opened(testbed: Testbed, path: str) -> BinaryIO:
     try:
         found = testbed.project.file(path)
     except PathOutside as exc:
-        raise Http404(exc.message) from exc
+        raise Missing(exc.message) from exc
     if path not in list_files(testbed):
-        raise Http404(f"There is no file {path}.")
+        raise Missing(f"There is no file {path}.")
     try:
         return open_real(found)
     except FileNotFoundError as exc:  # deleted just now
-        raise Http404(f"There is no file {path}.") from exc
+        raise Missing(f"There is no file {path}.") from exc
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

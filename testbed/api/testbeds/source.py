@@ -4,7 +4,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from ninja import Field, Query, Router, Status
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +12,7 @@ from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
 from testbed.api.paging import Paging, page_of
 from testbed.api.places import testbed_of
+from testbed.api.problems import Missing
 from testbed.models import Fetch, Source, Testbed
 from testbed.models.sources.rows import MOST_BRANCH, MOST_FOLDER, MOST_URL
 from testbed.sources.changes import (
@@ -166,7 +167,7 @@ def _source_of(testbed: Testbed) -> Source:
     """Return the source. Raises: Http404 (there is none)."""
     found = source_of(testbed)
     if found is None:
-        raise Http404("This testbed has no source.")
+        raise Missing("This testbed has no source.", hint="Set one with PUT.")
     return found
 
 

@@ -13,6 +13,9 @@ from testbed.client.terminal.options import YAML_NAME, Settings, settings
 from testbed.client.terminal.project import Link, name_of, read_link
 from testbed.client.terminal.tokens import SignedIn, Tokens, address_of
 
+# The server's sentence about an address, which a user has not typed.
+_NOTHING_THERE = "There is nothing at this address"
+
 
 class Session:
     """A server as a signed-in user, and the settings of the command."""
@@ -81,8 +84,8 @@ def signed_in(chosen: Settings) -> SignedIn:
 
 
 def _named(exc: NotThere, testbed: str) -> NotThere:
-    """Return the same refusal with the testbed that was meant."""
-    if not testbed:
+    """Return the refusal of a testbed that is not there with its name."""
+    if not testbed or not exc.message.startswith(_NOTHING_THERE):
         return exc
     return NotThere(
         f"There is no testbed {testbed}, or not what you named of it.",

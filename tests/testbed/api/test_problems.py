@@ -132,6 +132,24 @@ def test_address_of_nothing_is_404(ask: Ask, testbed: Testbed, path: str):
     said(ask(method, path), 404)
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/guests/none", "has no guest 'none'"),
+        ("/ssh", "Nothing was generated yet."),
+        ("/source", "has no source"),
+        ("/files/none.sh", "There is no file none.sh"),
+    ],
+)
+def test_missing_part_of_a_testbed_is_named(
+    ask: Ask, testbed: Testbed, path: str, words: str
+):
+    problem = said(ask("GET", f"/testbeds/olive/lab{path}"), 404)
+
+    assert words in problem["detail"]
+    assert problem["hint"]
+
+
 def test_query_with_nul_is_refused(ask: Ask):
     said(ask("GET", "/testbeds?q=%00"), 400)
 
