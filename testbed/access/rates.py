@@ -1,9 +1,9 @@
-"""Bounds how many requests each API token sends in a minute, and tells it in headers.
+"""Bounds how many requests an API token or a client sends in a minute.
 
-Counted in Redis, so that all web processes count together, in windows of a minute that
-begin with a token's first request. While Redis is away, each process counts for itself:
+Tokens are told in headers. Counted in Redis, so that all web processes count together,
+in windows of a minute that begin with the first request. While Redis is away, each process counts for itself:
 requests are served, and a lab has as many times the limit as it has processes. Memory is
-bounded: a token whose window is over is forgotten.
+bounded: a window that is over is forgotten.
 """
 
 import logging
@@ -37,7 +37,7 @@ class TooManyRequests(TestbedError):
 
 
 class Rate(NamedTuple):
-    """The requests that a token may send in a window, and what is left of both."""
+    """The requests that may be sent in a window, and what is left of both."""
 
     limit: int
     left: int
@@ -45,14 +45,14 @@ class Rate(NamedTuple):
 
 
 class Counter(Protocol):
-    """Counts the requests of tokens, by their hashes."""
+    """Counts requests by the keys of those that send them, such as a token's hash."""
 
-    def count(self, token: str, limit: int) -> Rate:
+    def count(self, key: str, limit: int) -> Rate:
         """Count a request; what is left is below 0 where it is one too many."""
 
 
 class Rates:
-    """The windows of tokens in this process, by their hashes."""
+    """The windows in this process."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, held: int = MOST_HELD
@@ -65,35 +65,41 @@ class Rates:
     def __len__(self) -> int:
         return len(self._windows)
 
-    def count(self, token: str, limit: int) -> Rate:
+    def count(self, key: str, limit: int) -> Rate:
         """Count a request; what is left is below 0 where it is one too many."""
         now = self._clock()
         with self._lock:
-            began, count = self._windows.get(token, (now, 0))
+            began, count = self._windows.get(key, (now, 0))
             if now - began >= WINDOW_S:
                 began, count = now, 0
             if count == 0:
-                self._windows.pop(token, None)
+                self._windows.pop(key, None)
                 self._forget(now)
-            self._windows[token] = began, count + 1
+            self._windows[key] = began, count + 1
         left_s = max(1, round(began + WINDOW_S - now))
         return Rate(limit, limit - count - 1, left_s)
 
     def _forget(self, now: float) -> None:
         """Drop the windows that are over and, of too many, the oldest."""
-        for token, (began, _) in list(self._windows.items()):
+        for key, (began, _) in list(self._windows.items()):
             if now - began < WINDOW_S and len(self._windows) < self._held:
                 return
-            del self._windows[token]
+            del self._windows[key]
 
 
 class SharedRates:
-    """The windows of tokens in Redis, and in this process while Redis is away."""
+    """The windows in Redis, and in this process while Redis is away."""
 
     def __init__(
-        self, url: str, own: Counter, clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        own: Counter,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        subject: str = "token.",
     ) -> None:
         self._own, self._clock = own, clock
+        self._begin = KEY + subject
         self._away_until = float("-inf")
         self._redis = Redis.from_url(
             url,
@@ -102,34 +108,34 @@ class SharedRates:
             retry=Retry(NoBackoff(), 0),
         )
 
-    def count(self, token: str, limit: int) -> Rate:
+    def count(self, key: str, limit: int) -> Rate:
         """Count a request; what is left is below 0 where it is one too many."""
         if self._clock() < self._away_until:
-            return self._own.count(token, limit)
+            return self._own.count(key, limit)
         try:
-            count, left_s = self._counted(token)
+            count, left_s = self._counted(key)
         except (RedisError, OSError) as exc:
             self._away_until = self._clock() + TRY_AGAIN_S
-            logger.warning("requests of tokens are counted in this process: %s", exc)
-            return self._own.count(token, limit)
+            logger.warning("requests are counted in this process: %s", exc)
+            return self._own.count(key, limit)
         return Rate(limit, limit - count, max(1, left_s))
 
-    def _counted(self, token: str) -> tuple[int, int]:
+    def _counted(self, key: str) -> tuple[int, int]:
         """Return the number of requests in the window, and its rest in seconds."""
         with self._redis.pipeline() as together:  # one message, done as a whole
-            together.set(KEY + token, 0, ex=WINDOW_S, nx=True)
-            together.incr(KEY + token)
-            together.ttl(KEY + token)
+            together.set(self._begin + key, 0, ex=WINDOW_S, nx=True)
+            together.incr(self._begin + key)
+            together.ttl(self._begin + key)
             _, count, left_s = together.execute()
         return int(count), int(left_s)
 
 
-def counter_at(url: str) -> Counter:
+def counter_at(url: str, subject: str) -> Counter:
     """Return what counts in a Redis, or without one in this process."""
-    return SharedRates(url, Rates()) if url else Rates()
+    return SharedRates(url, Rates(), subject=subject) if url else Rates()
 
 
-_rates = counter_at(settings.REDIS_URL)
+_rates = counter_at(settings.REDIS_URL, "token.")
 
 
 def take_turn(request: HttpRequest, token: str) -> None:

@@ -13,14 +13,14 @@ from django.views.decorators.http import require_POST
 
 from orchestration.errors import TestbedError
 from testbed.access.origin import address_of, client_of
-from testbed.access.rates import Rates
+from testbed.access.rates import counter_at
 from testbed.api.shapes import problem_json
 from testbed.models import Source
 from testbed.sources.changes import ask_after_push
 from testbed.sources.pushes import is_genuine, pushed_branch
 
 JSON = "application/json"
-_rates = Rates()
+_rates = counter_at(settings.REDIS_URL, "hook.")
 
 
 @csrf_exempt
