@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from orchestration.terminal import plain
-from testbed.client.api import Frame
 from testbed.client.screen import say
+from testbed.client.watching import Frame
 
 RULE = "-" * 15
 

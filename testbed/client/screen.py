@@ -10,7 +10,7 @@ from typing import TextIO
 
 from orchestration.amounts import progress_line
 from orchestration.terminal import plain, plain_lines
-from testbed.client.api import Frame
+from testbed.client.watching import Frame
 
 PROGRESS_EVERY_S = 2.0
 DETAIL_LINES = 8  # the rest is on the run's page

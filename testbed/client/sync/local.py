@@ -70,7 +70,7 @@ def _digest(path: Path, name: str) -> str:
         raise TestbedError(
             f"{name} has {size // 1024**2} MiB; one file may have "
             f"{MOST_BYTES // 1024**2} MiB.",
-            hint=f"Name it in {IGNORE_FILE}, and upload it on the testbed's page.",
+            hint=f"Name it in {IGNORE_FILE}, and send it in parts: docs/api.md, Large files.",
         )
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

@@ -31,6 +31,10 @@ def apply(
     base.update(decision.same)
     for path in decision.gone:
         del base[path]
+    for path in decision.remove:  # first: the user may be asked
+        server.delete(_address(testbed, path))
+        base.pop(path, None)
+        on_file("removed", path)
     for one in decision.send:
         data = stored_form(folder / one.path).read_bytes()
         try:
@@ -39,10 +43,6 @@ def apply(
             on_file("sent", one.path)
         except StaleCopy:
             late.append(Conflict(one.path, "edited on the server meanwhile"))
-    for path in decision.remove:
-        server.delete(_address(testbed, path))
-        base.pop(path, None)
-        on_file("removed", path)
     return tuple(late)
 
 

@@ -41,6 +41,8 @@ def show_problem(problem: TestbedError, *, is_json: bool) -> None:
     findings = _findings(problem)
     if is_json:
         shape: dict[str, object] = {"error": problem.message, "hint": problem.hint}
+        if problem.detail:
+            shape["detail"] = problem.detail
         if findings:
             shape["findings"] = findings
         sys.stderr.write(f"{json.dumps(shape)}\n")

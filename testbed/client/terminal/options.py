@@ -29,6 +29,11 @@ class Settings:
         """The testbed's folder on this machine. Raises: WrongUse."""
         if self.input.is_dir():
             return self.input.resolve()
+        if str(self.input) != YAML_NAME and not self.input.exists():
+            raise WrongUse(
+                f"There is no {self.input}.",
+                hint="Name the testbed's folder with --input.",
+            )
         if self.input.name != YAML_NAME:
             raise WrongUse(
                 f"{self.input} is not named {YAML_NAME}, as it is on the server.",

@@ -23,7 +23,7 @@ page is made from the program; `testbed COMMAND --help` says the same.
 $ pipx install .                        # in a checkout; Python 3.11 or later, without libvirt
 $ testbed login https://testbed.example # opens the page of your tokens; paste the token
 $ mkdir lab && cd lab
-$ testbed init single                   # or your own kvm-compose.yaml
+$ testbed init single                   # or your own kvm-compose.yaml; its small image is the demo's
 $ testbed check                         # offline: every finding with line and column
 $ testbed up                            # sends the folder, plans, follows; Ctrl+C cancels
 $ testbed status
@@ -74,13 +74,14 @@ The token is kept in the keyring where the package `keyring` is installed and ha
 only you may read. A job of continuous integration that leaves nothing behind:
 
 ```yaml
+env: {TESTBED_SERVER: "https://testbed.example", TESTBED_TOKEN: "${{ secrets.TESTBED_TOKEN }}"}
 steps:
   - run: pipx install ./testbed
   - run: testbed up --yes
-    env: {TESTBED_SERVER: "https://testbed.example", TESTBED_TOKEN: "${{ secrets.TESTBED_TOKEN }}"}
-  - run: testbed exec @all -- ./test.sh
+  - run: testbed exec @all --script test.sh
+  - run: testbed fetch @all /var/log/test --to results
   - if: always()
-    run: testbed down
+    run: testbed down && testbed clear-artefacts --yes && testbed testbeds destroy lab --yes
 ```
 
 Completion of words: `eval "$(testbed completion bash)"`, or `zsh`, or `fish`.
@@ -150,7 +151,8 @@ def _options(options: list[click.Option]) -> Iterator[str]:
     for option in options:
         words = [word for word in option.opts if word != "--server-connection"]
         value = "" if option.is_flag or option.count else f" {_value(option)}"
-        yield f"| `{', '.join(words)}{value}` | {_text(option.help or '')} |"
+        needed = " Required." if option.required else ""
+        yield f"| `{', '.join(words)}{value}` | {_text(option.help or '')}{needed} |"
 
 
 def _value(option: click.Option) -> str:

@@ -31,7 +31,9 @@ _CONDITIONS = (
     click.option("--as", "user", default="", help="An account there."),
     click.option("--sudo", is_flag=True, help="As root."),
     click.option(
-        "--timeout", type=int, help="Seconds for each guest, 3600 unless given."
+        "--timeout",
+        type=int,
+        help="Seconds for each guest, 3600 unless given; none for a tool.",
     ),
     click.option("--parallel", type=int, default=0, help="So many guests at once."),
     click.option("--in-order", is_flag=True, help="In groups of --parallel."),

@@ -101,7 +101,9 @@ def info(guest: str, snapshot: str) -> None:
         is_json = one.settings.is_json
     chosen = [each for each in found if snapshot in ("", each["name"])]
     if snapshot and not chosen:
-        raise Refusal(f"{guest} has no snapshot {snapshot}.", hint="See `list`.")
+        raise Refusal(
+            f"{guest} has no snapshot {snapshot}.", hint="See `testbed snapshot list`."
+        )
     if is_json:
         print_json({"items": chosen})
         return

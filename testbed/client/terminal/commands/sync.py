@@ -3,6 +3,7 @@
 import click
 
 from testbed.client.sync.sending import take as take_file
+from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.options import common
 from testbed.client.terminal.project import read_link, require_same, write_link
 from testbed.client.terminal.session import session
@@ -17,14 +18,15 @@ from testbed.client.terminal.tables import print_json, say
 @click.option(
     "--send", metavar="PATH", multiple=True, help="Replace the server's by this file."
 )
+@yes_option
 @common
-def sync(take: tuple[str, ...], send: tuple[str, ...]) -> None:
+def sync(take: tuple[str, ...], send: tuple[str, ...], yes: bool) -> None:
     """Bring what changed in the folder to the server, and start nothing.
 
     A file that was edited on the server is not overwritten: decide with --take or
     --send. `.testbedignore` names what stays here, as `.gitignore` does.
     """
-    with session() as one:
+    with session(yes=yes) as one:
         testbed = one.testbed
         folder = one.settings.yaml.parent
         if not take and not send:

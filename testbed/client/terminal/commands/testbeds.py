@@ -24,7 +24,12 @@ def testbeds() -> None:
 
 @testbeds.command("list")
 @click.argument("search", default="")
-@click.option("--whose", type=click.Choice(["mine", "shared", "all"]), default="all")
+@click.option(
+    "--whose",
+    type=click.Choice(["mine", "shared", "all"]),
+    default="all",
+    help="Yours, those shared with you, or all that you see.",
+)
 @click.option("--condition", default="", help="Those in this condition alone.")
 @click.option("--tag", default="", help="Those with this tag alone.")
 @click.option("--sort", default="name", help="The order, as -created; by name else.")
@@ -140,7 +145,11 @@ def transfer(name: str, user: str, former_role: str | None) -> None:
 @click.argument("name")
 @click.argument("user", default="")
 @click.option("--group", default="", help="Share it with this group's members.")
-@click.option("--role", type=click.Choice(["viewer", "operator", "editor"]))
+@click.option(
+    "--role",
+    type=click.Choice(["viewer", "operator", "editor"]),
+    help="Of the share, as docs/permissions.md says.",
+)
 @click.option("--remove", is_flag=True, help="Take the share back.")
 @common
 def share(name: str, user: str, group: str, role: str | None, remove: bool) -> None:

@@ -19,7 +19,13 @@ OVER = ("succeeded", "failed", "cancelled", "interrupted")
 
 @click.command()
 @click.argument("run", type=int)
-@click.option("--after", type=int, default=0, help="Leave out what was before EVENT.")
+@click.option(
+    "--after",
+    type=int,
+    default=0,
+    metavar="EVENT",
+    help="Leave out what was before this event.",
+)
 @common
 def attach(run: int, after: int) -> int:
     """Follow the run with the number RUN to its end, from its start.

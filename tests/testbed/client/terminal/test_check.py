@@ -83,3 +83,8 @@ def test_yaml_of_bytes_that_are_no_text_is_a_finding(folder: Path) -> None:
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([name, "--help"]) == 0
     assert "Usage: testbed" in capsys.readouterr().out
+
+
+def test_folder_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--input", "nowhere/lab", "check"]) == 2
+    assert "There is no nowhere/lab." in capsys.readouterr().err
