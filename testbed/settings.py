@@ -185,7 +185,7 @@ ACCOUNT_FORMS = {
 ACCOUNT_REAUTHENTICATION_METHODS = {"password", "mfa"}
 PASSWORD_RESET_TIMEOUT = 3600
 ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an identity is bound, too
-# The database goes first: accounts with a password here never ask the directory.
+# The database goes first; the directory never gets the password of an account here.
 DIRECTORY = env_directory("TESTBED_LDAP")
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 if DIRECTORY.urls:

@@ -105,7 +105,7 @@ def read(attributes: Mapping[str, Values], name: str) -> Entry | None:
 def has_password_here(entry: Entry) -> bool:
     """Return whether the account of an entry, or of its name, has a password here.
 
-    The directory is not asked then: the password may be meant for this account alone.
+    The directory is not given the password then: it may be meant for this account.
     """
     row = _row(entry)
     users = [row.user] if row else _of_name(entry.name)
@@ -113,7 +113,9 @@ def has_password_here(entry: Entry) -> bool:
         user.has_usable_password() and not is_of_directory(user) for user in users
     )
     if is_local:
-        logger.info("%s has a password here: the directory is not asked.", entry.name)
+        logger.info(
+            "%s has a password here: the directory does not get it.", entry.name
+        )
     return is_local
 
 

@@ -79,7 +79,7 @@ def new_secret() -> str:
 
 
 def renew_secret(testbed: Testbed) -> str:
-    """Give the webhook another secret; return it. Raises: SourceRefused (no source)."""
+    """Give the webhook another secret; return it. Raises: StateError (no source)."""
     secret = new_secret()
     if not Source.objects.filter(testbed=testbed).update(secret=secret):
         raise _no_source(testbed)
@@ -156,7 +156,7 @@ def decide(conflict: Fetch, decision: str, by: str, *, confirm: str = "") -> Fet
 
 
 def _locked(testbed: Testbed) -> None:
-    """Let one request at a time ask for a fetch. Raises: SourceRefused (no source)."""
+    """Let one request at a time ask for a fetch. Raises: StateError (no source)."""
     rows = Source.objects.select_for_update().filter(testbed=testbed)
     if rows.defer("manifest").first() is None:
         raise _no_source(testbed)

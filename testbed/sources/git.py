@@ -334,7 +334,7 @@ _MEANINGS: Sequence[tuple[str, str, str]] = (
     (
         "Host key verification failed",
         "The forge answered with another host key than the confirmed one.",
-        "Ask its operator whether it has a new key; then confirm that on this page.",
+        "If its operator has a new one: forget the old key, fetch, confirm the new key.",
     ),
     (
         "Permission denied",
