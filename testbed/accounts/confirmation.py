@@ -12,12 +12,26 @@ from allauth.account.internal.flows.reauthentication import (
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from testbed.access.scopes import scopes_of
 from testbed.access.visibility import Request
 
 
 def can_confirm(request: Request) -> bool:
     """Return whether the user has a password or factor here to give once more."""
     return bool(get_reauthentication_flows(request.user))
+
+
+def lacks_confirmation(request: Request) -> bool:
+    """Return whether a session's user who can has not given it lately.
+
+    A program with a token has none to give: its scope allows the act.
+    """
+    is_session = scopes_of(request.user) is None
+    return (
+        is_session
+        and can_confirm(request)
+        and is_reauthentication_required(request, app="testbed")
+    )
 
 
 def require_confirmation(request: Request) -> None:

@@ -12,7 +12,7 @@ def visible_images(user: User) -> SavedImageQuerySet:
 
     Lab admins see those of all users.
     """
-    if user.is_superuser:
+    if is_admin(user):
         return SavedImage.objects.all()
     own = SavedImage.objects.filter(owner=user)
     return own | SavedImage.objects.usable_by(user)
@@ -26,7 +26,7 @@ def deletable_images(user: User) -> SavedImageQuerySet:
 
 def image_json(image: SavedImage, user: User) -> dict[str, object]:
     """Return an image for programs; its testbed only to those who may know of it."""
-    is_known = user.is_superuser or image.owner_id == user.pk
+    is_known = is_admin(user) or image.owner_id == user.pk
     return {
         "id": image.pk,
         "name": image.name,

@@ -17,6 +17,7 @@ from django.db import transaction
 from orchestration.errors import TestbedBusy
 from orchestration.terminal import plain
 from testbed.access.limits import Account, name_of
+from testbed.access.permissions import is_admin
 from testbed.access.record import write
 from testbed.celery import request_start
 from testbed.models import Reservation
@@ -48,7 +49,7 @@ def reserve(wish: Wish, holder: Account, user: User) -> Reservation:
                 hint="Reserve for yourself, or for a group that you manage.",
             )
         require_time(wish, now)
-        if not user.is_superuser:
+        if not is_admin(user):
             require_limits(wish, holder, now)
         host = host_for(wish)
         made = Reservation.objects.create(
@@ -91,7 +92,7 @@ def change(reservation: Reservation, wish: Wish, user: User, seen: int) -> Reser
         rest = replace(wish, begins_at=max(wish.begins_at, this_minute(now)))
         if found.host is None or not is_part_of(rest, found):
             holder = found.holder
-            if not user.is_superuser and holder is not None:
+            if not is_admin(user) and holder is not None:
                 require_limits(rest, holder, now, but=found, since=wish.begins_at)
             found.host = host_for(rest, but=found)
             found.host_name = found.host.name

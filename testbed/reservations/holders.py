@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 
 from orchestration.errors import TestbedError
 from testbed.access.limits import Account, name_of
-from testbed.access.permissions import NotAllowed
+from testbed.access.permissions import NotAllowed, is_admin
 from testbed.models import GroupManager, Reservation
 
 
@@ -19,7 +19,7 @@ def holders_for(user: User) -> Mapping[str, Account]:
 
     A group's name has that word before it, which no name of a user can have.
     """
-    if user.is_superuser:
+    if is_admin(user):
         users = User.objects.filter(is_active=True).exclude(pk=user.pk)
         groups = Group.objects.order_by("name")
     else:
@@ -31,7 +31,7 @@ def holders_for(user: User) -> Mapping[str, Account]:
 
 def may_change(user: User, reservation: Reservation) -> bool:
     """Return whether a user may change and cancel a reservation."""
-    if user.is_superuser:
+    if is_admin(user):
         return True
     if reservation.group_id is None:
         return reservation.user_id == user.pk

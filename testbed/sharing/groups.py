@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from orchestration.amounts import count_of
 from orchestration.errors import TestbedBusy, TestbedError
 from testbed.access.limits import LimitReached
-from testbed.access.permissions import Act, NotAllowed, record_act
+from testbed.access.permissions import Act, NotAllowed, is_admin, record_act
 from testbed.access.record import write
 from testbed.celery import request_key_pushes
 from testbed.models import GroupManager
@@ -27,9 +27,10 @@ class GroupRefused(TestbedError):
 
 def manages(user: User, group: Group) -> bool:
     """Return whether a user may change a group's members."""
-    if not user.is_active or user.is_superuser:
-        return user.is_active
-    return GroupManager.objects.filter(group=group, user=user).exists()
+    if is_admin(user):
+        return True
+    own = GroupManager.objects.filter(group=group, user=user)
+    return user.is_active and own.exists()
 
 
 def require_manager(user: User, group: Group) -> None:

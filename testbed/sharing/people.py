@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models import Q, QuerySet
 
 from orchestration.errors import TestbedError
+from testbed.access.permissions import is_admin
 
 MOST_NAME = 150
 
@@ -20,7 +21,7 @@ class UnknownName(TestbedError):
 def known_to(user: User) -> QuerySet[User]:
     """Return the users whom a user may name: of common groups and common testbeds."""
     others = User.objects.filter(is_active=True).exclude(pk=user.pk)
-    if user.is_superuser:
+    if is_admin(user):
         return others.order_by("username")
     groups = groups_of(user).values("pk")
     of_groups = Q(groups__in=groups) | Q(managed_groups__group__in=groups)
@@ -31,7 +32,7 @@ def known_to(user: User) -> QuerySet[User]:
 
 def groups_of(user: User) -> QuerySet[Group]:
     """Return the groups that a user belongs to or manages; an admin's are all."""
-    if user.is_superuser:
+    if is_admin(user):
         return Group.objects.order_by("name")
     found = Group.objects.filter(Q(user=user) | Q(managers__user=user))
     return found.distinct().order_by("name")

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from testbed.access.limits import require_files
 from testbed.access.names import place
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act, is_admin, record_act
 from testbed.access.roles import Role, users_of
 from testbed.celery import request_key_pushes
 from testbed.models import Share, Testbed
@@ -35,7 +35,7 @@ def candidates(testbed: Testbed, by: User) -> QuerySet[User]:
     Of a group that has a share, its members only to those who know them.
     """
     others = User.objects.filter(is_active=True).exclude(pk=testbed.owner_id)
-    if not by.is_superuser:
+    if not is_admin(by):
         others = known_to(by).filter(pk__in=users_of(testbed, Role.VIEWER))
     return others.order_by("username")
 

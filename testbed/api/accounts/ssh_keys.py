@@ -1,6 +1,7 @@
 """A user's own SSH keys. A key opens guests also when the token has ended: `manage`."""
 
 from datetime import datetime
+from http import HTTPStatus
 
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
@@ -9,6 +10,8 @@ from ninja import Router, Schema, Status
 
 from testbed.access.permissions import Act, OwnAct, require_scope
 from testbed.access.visibility import Request
+from testbed.accounts.confirmation import lacks_confirmation
+from testbed.api.problems import Refused
 from testbed.api.wishes import Text, Wish, Words
 from testbed.models import UserKey
 from testbed.ssh.keys import add_key, remove_key
@@ -53,6 +56,12 @@ def list_ssh_keys(request: Request) -> dict[str, object]:
 def add_ssh_key(request: Request, new: NewKey) -> Status[UserKey]:
     """Add a public key, which the guests of the user's testbeds accept then."""
     require_scope(request.user, OwnAct.SSH_KEYS)
+    if lacks_confirmation(request):
+        raise Refused(
+            HTTPStatus.FORBIDDEN,
+            "A session does not add an SSH key without the password.",
+            hint="Add it on the page SSH keys, or with a token of the scope manage.",
+        )
     return Status(201, add_key(request.user, new.name, new.key))
 
 

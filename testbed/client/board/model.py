@@ -56,7 +56,7 @@ class Board:
     def of(cls, instructions: Iterable[Frame]) -> "Board":
         """Return the board of a plan."""
         rows = {
-            one["index"]: Row(one["index"], one["title"], len(one["resources"]))
+            one["index"]: Row(one["index"], plain(one["title"]), len(one["resources"]))
             for one in instructions
             if one["kind"] != "end"
         }
@@ -81,7 +81,8 @@ class Board:
         return []
 
     def _event(self, frame: Frame) -> list[Line]:
-        kind, place = frame["kind"], (frame["resource"], frame["host"])
+        kind = frame["kind"]
+        place = plain(frame["resource"] or ""), plain(frame["host"] or "")
         if kind == "log":
             text = plain(frame["text"])
             return [Line(plain(frame["resource"]), frame["stream"], text)]
@@ -90,7 +91,7 @@ class Board:
         elif kind == "task-started":
             self.active[place] = ""
         elif kind == "task-progressed":
-            self.active[place] = progress_line(frame["data"])
+            self.active[place] = plain(progress_line(frame["data"]))
         elif kind == "task-finished":
             self.active.pop(place, None)
             self._end_task(frame)
@@ -100,7 +101,7 @@ class Board:
 
     def _begin(self, frame: Frame) -> None:
         row = self._row(frame["index"], frame["data"]["title"])
-        row.status, row.stage = "running", frame["data"]["stage"]
+        row.status, row.stage = "running", plain(frame["data"]["stage"] or "")
         row.began_at = self.clock()
 
     def _end_task(self, frame: Frame) -> None:

@@ -5,6 +5,7 @@ import sys
 import click
 
 from orchestration.amounts import size
+from orchestration.terminal import plain
 from testbed.client.rest.server import Agrees
 from testbed.client.terminal.tables import say
 from testbed.client.watching import Frame
@@ -25,7 +26,9 @@ def agreement(*, yes: bool) -> Agrees:
         if not sys.stdin.isatty():
             return False
         name = erases["must_type"] or "yes"
-        typed: str = click.prompt(f"To erase this, type {name}", err=True, default="")
+        typed: str = click.prompt(
+            f"To erase this, type {plain(name)}", err=True, default=""
+        )
         return typed.strip() == name
 
     return agrees

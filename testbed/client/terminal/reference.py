@@ -67,7 +67,7 @@ are `{"error": …, "hint": …}` on standard error. Without a terminal, lists a
 | variable | |
 |---|---|
 | `TESTBED_SERVER`, `TESTBED_PROJECT` | as `--server` and `--project-name` |
-| `TESTBED_TOKEN` | a token, in place of `testbed login` |
+| `TESTBED_TOKEN` | a token, in place of `testbed login`; the server that the folder names does not get it |
 | `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` | as of other programs |
 
 The token is kept in the keyring where the package `keyring` is installed and has one, else in `~/.config/testbed/servers.json`, which

@@ -79,8 +79,10 @@ def session(*, yes: bool | None = None) -> Iterator[Session]:
 
 def signed_in(chosen: Settings) -> SignedIn:
     """Return the server that a command uses, and its token. Raises: WrongUse."""
-    url = chosen.server or _link_of(chosen).server
-    return Tokens.of_user().find(address_of(url) if url else "")
+    known = Tokens.of_user()
+    # A folder may come from a stranger: what it names gets no token of the environment.
+    url = chosen.server or ("" if known.is_given else _link_of(chosen).server)
+    return known.find(address_of(url) if url else "")
 
 
 def _named(exc: NotThere, testbed: str) -> NotThere:

@@ -71,6 +71,11 @@ class Tokens:
         home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
         return cls(Path(home), os.environ, keyring=optional("keyring"))
 
+    @property
+    def is_given(self) -> bool:
+        """Whether the environment has a token."""
+        return bool(self._environment.get("TESTBED_TOKEN"))
+
     def find(self, url: str) -> SignedIn:
         """Return a server's token, of the usual server without a `url`.
 

@@ -31,7 +31,7 @@ print(make_token(owner, "terminal", ("run", "edit"), 1)[1])
 
 
 class Terminal:
-    """What a user's terminal shows of one `testbed` process, and its keyboard."""
+    """The screen and the keyboard of one `testbed` process."""
 
     def __init__(self, hand: int, process: "subprocess.Popen[bytes]") -> None:
         self._hand = hand

@@ -1,7 +1,10 @@
 """Saved commands, images of the catalogue and SSH keys by the API."""
 
+import json
+
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 
 from testbed.models import Entry, SavedCommand, SavedImage, Testbed, UserKey
 from testbed.testbeds.saved_commands import MOST_CHARACTERS
@@ -185,3 +188,15 @@ def test_private_key_is_not_repeated_in_the_refusal(ask: Ask):
 
     assert answer.status_code == 422
     assert "c2VjcmV0" not in answer.content.decode()
+
+
+def test_session_adds_no_key_without_the_password(owner: User):
+    client = Client()
+    client.force_login(owner)
+    body = json.dumps({"key": new_line()})
+
+    answer = client.post("/api/v1/ssh-keys", body, content_type="application/json")
+
+    assert answer.status_code == 403
+    assert "password" in answer.json()["detail"]
+    assert not UserKey.objects.exists()

@@ -269,3 +269,21 @@ def test_members_read_a_groups_reservation_and_managers_change_it(
     assert ask("DELETE", f"/reservations/{row.pk}").status_code == 403
     manager = asker(member, "run")
     assert manager("DELETE", f"/reservations/{row.pk}").status_code == 200
+
+
+def test_admins_token_without_the_scope_keeps_to_its_users_own(
+    group: Group, owner: User, admin: User, stranger: User, ask: Ask, testbed: Testbed
+):
+    place = ask("POST", "/reservations", wished(purpose="lecture")).headers["Location"]
+    limited = asker(admin, "run", "edit", "manage")
+
+    cancelled = limited("DELETE", place)
+    for_others = limited("POST", "/reservations", wished(holder="sam"))
+    joined = limited("PUT", f"/groups/{group.pk}/members/sam")
+    whole = asker(admin, *ALL)("PUT", f"/groups/{group.pk}/members/sam")
+
+    assert cancelled.status_code in (403, 404, 422)
+    assert for_others.status_code == 422
+    assert joined.status_code == 404
+    assert whole.status_code == 200
+    assert Reservation.objects.get().purpose == "lecture"

@@ -78,7 +78,7 @@ def ssh(guest: str, words: tuple[str, ...], identity: Path | None) -> None:
 def console(guest: str, *, shell: bool, watch: bool) -> None:
     """Open GUEST's serial console in this terminal; Ctrl+] leaves it.
 
-    What the guest prints acts on the terminal, as with ssh.
+    The output of the guest acts on the terminal, as with ssh.
     """
     if shell and watch:
         raise WrongUse("A shell cannot be watched.", hint="Leave --watch out.")

@@ -43,6 +43,8 @@ def login(url: str, scopes: tuple[str, ...], no_browser: bool) -> None:
     """
     chosen = settings()
     address = address_of(url)
+    if is_readable_on_the_way(address):
+        say("The connection is not encrypted: others on the way can read the token.")
     token = _token(address, scopes or SCOPES, opens=not no_browser)
     with Server(address, token) as server:
         server.require_version()
@@ -55,8 +57,6 @@ def login(url: str, scopes: tuple[str, ...], no_browser: bool) -> None:
     can = ", ".join(me["scopes"] or ["all"])
     say(f"Signed in at {address} as {found.account}. The token may: {can}.")
     say(f"It is kept in {place}.")
-    if is_readable_on_the_way(address):
-        say("The connection is not encrypted: others on the way can read the token.")
 
 
 @click.command()

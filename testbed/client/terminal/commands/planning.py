@@ -1,7 +1,6 @@
 """`plan` and `diff`: what `up` would do, with the folder's files, and nothing changed."""
 
 import json
-import sys
 from dataclasses import asdict
 
 import click
@@ -37,7 +36,7 @@ def plan(provision: bool, rerun_scripts: bool, command: str) -> None:
         if one.settings.is_json:
             print_json(json.loads(found.to_json()))
         else:
-            sys.stdout.write(found.to_text())
+            print_lines(found.to_text().splitlines())
 
 
 @click.command()

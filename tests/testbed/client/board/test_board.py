@@ -118,3 +118,14 @@ def test_board_is_drawn_on_a_terminal_with_lines_above() -> None:
     assert "a | hello [bold]" in text
     assert "The connection broke" in text
     assert "• Start 2 guests" in text
+
+
+def test_titles_and_names_have_no_codes_of_terminals() -> None:
+    code = "\x1b]52;c;dGhlaXJz\x07\x1b[2J"
+    board = Board.of([{**PLAN[1], "title": f"Run {code}echo"}])
+    board.take(event("task-started", 1, f"a{code}"))
+    data = {"stage": code, "title": f"Run {code}echo"}
+    board.take(event("instruction-started", 1, data=data))
+
+    assert "\x1b" not in text_of(board)
+    assert "Run echo" in text_of(board)

@@ -11,6 +11,7 @@ from django.test import Client
 from pytest_django.live_server_helper import LiveServer
 
 from testbed.client.terminal.program import run
+from testbed.client.terminal.project import Link, write_link
 from testbed.client.terminal.tokens import (
     SignedIn,
     Tokens,
@@ -143,3 +144,15 @@ def test_keyring_keeps_the_token_out_of_the_file(tmp_path: Path) -> None:
     assert place == "the keyring"
     assert "tb_secret" not in text
     assert tokens.find("").token == "tb_secret"
+
+
+def test_token_of_the_environment_goes_to_no_server_of_a_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "kvm-compose.yaml").write_text("machines: []\n")
+    write_link(folder, Link("https://theirs.invalid", "olive/lab"))
+    monkeypatch.setenv("TESTBED_TOKEN", "tb_secret")
+    monkeypatch.delenv("TESTBED_SERVER", raising=False)
+
+    assert run(["status"]) == 2
+    assert "No server is known." in capsys.readouterr().err
