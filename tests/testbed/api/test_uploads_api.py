@@ -9,6 +9,7 @@ from itertools import chain, repeat
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import HttpResponse
 from django.utils import timezone
 
@@ -382,6 +383,7 @@ def test_of_two_saves_at_once_with_one_tag_one_is_refused(
             If_Match=f'"{tag}"',
         )
         answers.append(put.status_code)
+        connection.close()
 
     thread = threading.Thread(target=whole)
     thread.start()
