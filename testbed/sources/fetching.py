@@ -15,12 +15,14 @@ from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedBusy, TestbedError
 from orchestration.terminal import plain
+from orchestration.transport.names import own_addresses
 from orchestration.transport.reachable import HOST
 from orchestration.transport.ssh.first_contact import ask_host_key
 from testbed.access.permissions import Act
 from testbed.access.record import write_on_testbed
 from testbed.celery import request_fetch
 from testbed.models import Fetch, Source, Testbed
+from testbed.models.hosts import addresses_of_lab
 from testbed.models.runs import require_no_run
 from testbed.models.sources.rows import LOST_AFTER, MOST_SAID
 from testbed.outside import Address, choose, resolve
@@ -132,7 +134,8 @@ def _address_of(place: Place) -> Address | None:
         raise FetchFailed(
             f"The name {place.host} has no address: {exc}", hint="Correct it."
         ) from exc
-    return choose(found, settings.GIT_NETWORKS, NETWORKS_SETTING)
+    refused = addresses_of_lab(own_addresses())
+    return choose(found, settings.GIT_NETWORKS, NETWORKS_SETTING, refused=refused)
 
 
 def _keys_of(source: Source, place: Place, address: Address | None) -> Keys | None:
