@@ -2,11 +2,11 @@
 
 The worker stands in the lab's networks, where users' addresses must not lead it: a name
 is resolved once, its addresses are judged, and one of them is called. Networks that are
-allowed besides are the admin's.
+allowed besides are the admin's; the lab's own hosts are not called in these either.
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -43,14 +43,25 @@ def addresses_in(rows: Iterable[tuple[object, ...]]) -> list[Address]:
 
 
 def choose(
-    addresses: Iterable[Address], allowed: Iterable[Network], setting: str
+    addresses: Iterable[Address],
+    allowed: Iterable[Network],
+    setting: str,
+    *,
+    refused: Collection[Address],
 ) -> Address:
     """Return the first address, when all may be called. Raises: AddressRefused.
 
     `setting` is the name of the environment's variable with which admins allow more.
+    `refused` are the addresses of the lab's own hosts, which nothing allows: each of
+    them serves what users' addresses must not lead to.
     """
     found = [_meant(address) for address in addresses]
     for address in found:
+        if address in refused:
+            raise AddressRefused(
+                "Its name leads to a host of this lab.",
+                hint="Use a server that is none of the lab's hosts.",
+            )
         is_allowed = any(address in network for network in allowed)
         if not is_allowed and not _is_public(address):
             raise AddressRefused(

@@ -35,6 +35,8 @@ from orchestration.state.mtu import JUMBO
 from orchestration.state.placement import Taken
 
 _HIDDEN = "hidden:"
+_LOGIN = ("port", "user", "identity_file", "host_key")
+_NO_LOGIN = {name: HostState.model_fields[name].default for name in _LOGIN}
 
 
 class Situation(BaseModel):
@@ -167,14 +169,26 @@ class Situation(BaseModel):
 def without_secrets(state: State) -> State:
     """Return a state whose passwords and environments can be compared, and not read.
 
-    The salt of the passwords stays: hashes that are made later need it.
+    The salt of the passwords stays: hashes that are made later need it. It does not say
+    how main signs in to the hosts.
     """
     guests = tuple(_hidden(state, guest) for guest in state.guests)
     goldens = tuple(
         golden.model_copy(update={"guest": _hidden(state, golden.guest)})
         for golden in state.goldens
     )
-    return state.model_copy(update={"guests": guests, "goldens": goldens})
+    hosts = tuple(map(without_login, state.hosts))
+    changed = {"guests": guests, "goldens": goldens, "hosts": hosts}
+    return state.model_copy(update=changed)
+
+
+def without_login(host: HostState) -> HostState:
+    """Return a host that does not say how main signs in to it.
+
+    Its addresses stay: tunnels end there, and no guest may have them. Its folders stay:
+    the paths of disks begin with them.
+    """
+    return host.model_copy(update=_NO_LOGIN)
 
 
 def _hidden(state: State, guest: GuestState) -> GuestState:

@@ -1,11 +1,18 @@
-"""Addresses of hosts that are known by DNS names, from main's resolver.
+"""Addresses of hosts that are known by DNS names, from main's resolver, and main's own.
 
 Tunnels end at addresses: Open vSwitch takes no names. Used by the host check.
 """
 
+import re
 import socket
+from ipaddress import IPv6Address
+from pathlib import Path
 
 from orchestration.errors import HostUnreachable
+
+# The kernel's tables of this machine's addresses.
+_IPV4, _IPV6 = Path("/proc/net/fib_trie"), Path("/proc/net/if_inet6")
+_LOCAL = re.compile(r"\|-- (\S+)\n +/32 host LOCAL\n")
 
 
 def addresses_of(name: str) -> tuple[str, ...]:
@@ -23,3 +30,24 @@ def addresses_of(name: str) -> tuple[str, ...]:
         ) from exc
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def own_addresses() -> frozenset[str]:
+    """Return the addresses of this machine's interfaces, also those of its loopback."""
+    return addresses_in(_text(_IPV4), _text(_IPV6))
+
+
+def addresses_in(trie: str, table: str) -> frozenset[str]:
+    """Return the addresses in the kernel's tables of IPv4 and of IPv6."""
+    heads = (line.split(" ", 1)[0] for line in table.splitlines())
+    return frozenset(
+        (*_LOCAL.findall(trie), *(str(IPv6Address(bytes.fromhex(h))) for h in heads))
+    )
+
+
+def _text(path: Path) -> str:
+    """Return a table; a kernel without IPv6 has one less."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestration.errors import TestbedError
+from orchestration.terminal import plain
 from testbed.access.record import write
 from testbed.accounts.admins import set_admin
 from testbed.models import DirectoryEntry
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 # ASCII, so that no two names look alike.
 NAME = re.compile(r"[a-z0-9_][a-z0-9._@+-]{0,149}")
 MOST_EMAIL = 254
+MOST_NAME = 150
 # Active Directory's id is 16 bytes, and no text.
 GUID = "objectguid"
 Values = list[str | bytes]
@@ -99,7 +101,7 @@ def read(attributes: Mapping[str, Values], name: str) -> Entry | None:
             rule.surname_attribute,
         )
     )
-    return Entry(number, name, _address(mail), given[:150], surname[:150])
+    return Entry(number, name, _address(mail), _line(given), _line(surname))
 
 
 def has_password_here(entry: Entry) -> bool:
@@ -213,6 +215,11 @@ def _of_name(name: str) -> QuerySet[User]:
 
 def _hex(raw: str | bytes) -> str:
     return (raw.encode() if isinstance(raw, str) else raw).hex()
+
+
+def _line(text: str) -> str:
+    """Return a part of a name on one line, with nothing in it that is not seen."""
+    return plain(" ".join(text.split()))[:MOST_NAME]
 
 
 def _address(mail: str) -> str:

@@ -25,6 +25,7 @@ from django.utils.safestring import SafeString
 
 from orchestration.errors import TestbedError
 from testbed.accounts.confirmation import way_to_confirmation
+from testbed.models import DirectoryEntry
 from testbed.models.accounts.directory import is_of_directory
 from testbed.sharing.groups import delete_group, reason_to_keep
 
@@ -88,6 +89,17 @@ class UserAdmin(UserBase):
         may = self.has_change_permission(request)
         way = way_to_confirmation(request) if may else None
         return way or super().user_change_password(request, id, form_url)
+
+    def save_model(
+        self, request: HttpRequest, obj: User, form: Any, change: bool
+    ) -> None:
+        """Save an account; one that is saved as not active is kept out by the admin.
+
+        Its user had perhaps left the directory, and does not come back by a sign-in.
+        """
+        super().save_model(request, obj, form, change)
+        if not obj.is_active:
+            DirectoryEntry.objects.filter(user=obj).update(left_at=None)
 
     @admin.display(description="password")
     def whose_password(self, user: User) -> SafeString:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
 from ninja import Body, Field, Query, Router
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from orchestration.errors import ExecutionRefused, StateError
 from orchestration.plan.execution import parse_execution
@@ -26,6 +26,7 @@ from testbed.api.keyed import Made, made_once
 from testbed.api.paging import Paging, page_of
 from testbed.api.places import address_of_run, testbed_of
 from testbed.api.shapes import instructions_of
+from testbed.api.wishes import Text, Wish, Words
 from testbed.models import Run
 from testbed.pages.listing.running import (
     Progress,
@@ -107,36 +108,32 @@ class Started(BaseModel):
     instructions: list[InstructionShape]
 
 
-class _Wish(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CommandWish(_Wish):
+class CommandWish(Wish):
     """A command of the whole testbed; `confirm` is the token of what it erases.
 
     A `plan` that the client made itself is compared with the server's.
     """
 
-    command: str
+    command: Words
     provision: bool = False
     rerun_scripts: bool = False
-    confirm: str = ""
+    confirm: Words = ""
     plan: dict[str, Any] | None = None
 
 
-class PowerWish(_Wish):
+class PowerWish(Wish):
     """A power verb, and the guests in ClusterShell's notation."""
 
-    verb: str
-    selection: str = Field(max_length=MOST_SELECTION)
+    verb: Words
+    selection: Text = Field(max_length=MOST_SELECTION)
 
 
-class GuestUpWish(_Wish):
+class GuestUpWish(Wish):
     """Up of guests: `up`, `recreate` or `scripts`."""
 
-    mode: str
-    selection: str = Field(max_length=MOST_SELECTION)
-    confirm: str = ""
+    mode: Words
+    selection: Text = Field(max_length=MOST_SELECTION)
+    confirm: Words = ""
 
 
 @router.get("/activity", response=Activity)

@@ -1,5 +1,7 @@
 """Testbed hosts: how they are reached, and the result of the last check."""
 
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from math import ceil
 
 from django.conf import settings
@@ -13,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orchestration.state.model import (
+    ClaimKind,
     Datapath,
     DomainType,
     HostKind,
@@ -245,3 +248,30 @@ def wait_for_other_plans() -> None:
     """
     with transaction.atomic(savepoint=False):
         list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
+
+
+def addresses_of_lab(own: Iterable[str]) -> frozenset[IPv4Address | IPv6Address]:
+    """Return all known addresses of the hosts, and `own`, those of this machine.
+
+    A loopback's are left out: they are none of the lab's networks.
+    """
+    texts = {text for host in Host.objects.all() for text in _addresses_of(host)}
+    found = (_address_or_none(text) for text in texts.union(own))
+    return frozenset(one for one in found if one and not one.is_loopback)
+
+
+def _addresses_of(host: Host) -> Iterator[str]:
+    yield from (host.address, host.tunnel_address or "", host.resolved_address or "")
+    for claim in host.own_network.claims:
+        if claim.kind is ClaimKind.ADDRESS:
+            yield claim.range.partition("/")[0]
+
+
+def _address_or_none(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text is, without its zone; None: it is a name."""
+    try:
+        found = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return mapped or found

@@ -7,7 +7,7 @@ make a batch longer than that: it begins nothing after some time, and gives the 
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from smtplib import SMTPRecipientsRefused, SMTPResponseException
@@ -21,10 +21,13 @@ from django.db.models import F
 from django.urls import reverse
 from django.utils import timezone
 
+from orchestration.transport.names import own_addresses
 from testbed.models import Delivery, Notification, NotificationChoice
+from testbed.models.hosts import addresses_of_lab
 from testbed.models.notifications.choices import Channel, Kind
 from testbed.models.notifications.notifications import MOST_SAID
 from testbed.notifications.webhooks import WebhookRefused, send
+from testbed.outside import Address
 
 logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 40
@@ -101,9 +104,10 @@ def _sent(
     """
     if not mails and not calls:
         return {}
+    refused = addresses_of_lab(own_addresses()) if calls else frozenset()
     with ThreadPoolExecutor(CALLED_AT_ONCE + 1) as pool:
         mailed = pool.submit(_mail, mails, may_begin)
-        ends = pool.map(lambda row: _call_one(row, may_begin), calls)
+        ends = pool.map(lambda row: _call_one(row, may_begin, refused), calls)
         found = {row.pk: end for row, end in zip(calls, ends, strict=True)}
         called = {pk: end for pk, end in found.items() if end is not None}
         return mailed.result() | called
@@ -170,14 +174,17 @@ def body_of(told: Notification) -> dict[str, object]:
     }
 
 
-def _call_one(row: Delivery, may_begin: MayBegin) -> Outcome | None:
+def _call_one(
+    row: Delivery, may_begin: MayBegin, refused: Collection[Address]
+) -> Outcome | None:
     """Call a webhook; return how it ended, or None when it was not begun."""
     if not may_begin():
         return None
     told, choice = row.notification, row.notification.user.notification_choice
     url, number, now = choice.webhook_url, f"msg_{row.pk}", int(time.time())
     try:
-        return Outcome(True, send(url, choice.secret, number, now, body_of(told)))
+        body, secret = body_of(told), choice.secret
+        return Outcome(True, send(url, secret, number, now, body, refused=refused))
     except WebhookRefused as exc:
         return Outcome(False, exc.message)
     except Exception:  # the others are delivered all the same

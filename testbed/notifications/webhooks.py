@@ -1,7 +1,8 @@
 """Calls users' webhooks: signed as Standard Webhooks says, and to public addresses only.
 
 `outside.py` judges the address of a name that was resolved once, and that is called.
-Networks that are allowed besides are the admin's, `TESTBED_WEBHOOK_NETWORKS`.
+Networks that are allowed besides are the admin's, `TESTBED_WEBHOOK_NETWORKS`; the lab's
+own hosts are never called.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import hmac
 import json
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import httpx
 from django.conf import settings
@@ -62,17 +63,17 @@ def send(
     at: int,
     body: Mapping[str, object],
     *,
+    refused: Collection[Address],
     limit_s: float = TIME_LIMIT_S,
 ) -> str:
     """Call a webhook once; return how it answered. Raises: WebhookRefused.
 
     `number` names the delivery and stays the same when it is repeated; `at` is the time
-    of this attempt, in seconds since 1970.
+    of this attempt, in seconds since 1970. `refused` are addresses that are never called.
     """
     try:
-        return asyncio.run(
-            asyncio.wait_for(_send(httpx.URL(url), secret, number, at, body), limit_s)
-        )
+        call = _send(httpx.URL(url), secret, number, at, body, refused)
+        return asyncio.run(asyncio.wait_for(call, limit_s))
     except AddressRefused as exc:
         raise WebhookRefused(exc.message, hint=exc.hint) from exc
     except TimeoutError:
@@ -83,7 +84,12 @@ def send(
 
 
 async def _send(
-    url: httpx.URL, secret: str, number: str, at: int, body: Mapping[str, object]
+    url: httpx.URL,
+    secret: str,
+    number: str,
+    at: int,
+    body: Mapping[str, object],
+    refused: Collection[Address],
 ) -> str:
     content = json.dumps(body).encode()
     headers = {
@@ -95,7 +101,7 @@ async def _send(
         "webhook-signature": sign(secret, number, at, content),
     }
     async with httpx.AsyncClient(trust_env=False, timeout=TIME_LIMIT_S) as client:
-        address = await _resolve(url)
+        address = await _resolve(url, refused)
         request = client.build_request(
             "POST",
             url.copy_with(host=str(address)),
@@ -119,8 +125,9 @@ def sign(secret: str, number: str, at: int, content: bytes) -> str:
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
-async def _resolve(url: httpx.URL) -> Address:
+async def _resolve(url: httpx.URL, refused: Collection[Address]) -> Address:
     port = url.port or (443 if url.scheme == "https" else 80)
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    return choose(addresses_in(found), settings.WEBHOOK_NETWORKS, NETWORKS_SETTING)
+    allowed = settings.WEBHOOK_NETWORKS
+    return choose(addresses_in(found), allowed, NETWORKS_SETTING, refused=refused)

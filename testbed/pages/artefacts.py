@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from orchestration.errors import PathOutside, TestbedError
 from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command
+from orchestration.plan.situation import without_login
 from orchestration.project.folder import Project
 from orchestration.project.host_keys import key_file
 from orchestration.providers.guest import cloud_init
@@ -206,7 +207,9 @@ def _state(state: State) -> bytes:
         golden.model_copy(update={"guest": _without_secrets(golden.guest)})
         for golden in state.goldens
     )
-    shown = state.model_copy(update={"guests": guests, "goldens": goldens})
+    hosts = tuple(map(without_login, state.hosts))
+    changed = {"guests": guests, "goldens": goldens, "hosts": hosts}
+    shown = state.model_copy(update=changed)
     return f"{shown.model_dump_json(indent=1)}\n".encode()
 
 

@@ -1,6 +1,7 @@
-"""Fetches a testbed's files in a worker: one fetch of a testbed at a time.
+"""Fetches a testbed's files in a worker: one fetch of an owner at a time.
 
-A fetch waits while a run is active. The files are written through the same door as
+A quarter of the workers, at least one, fetches at once: servers that users choose may be
+slow. A fetch waits while a run is active. The files are written through the same door as
 uploads, all or none: where a file was edited here and changed in the repository, nothing
 is written, and the fetch ends as a conflict for a user to decide.
 """
@@ -15,12 +16,14 @@ from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedBusy, TestbedError
 from orchestration.terminal import plain
+from orchestration.transport.names import own_addresses
 from orchestration.transport.reachable import HOST
 from orchestration.transport.ssh.first_contact import ask_host_key
 from testbed.access.permissions import Act
 from testbed.access.record import write_on_testbed
 from testbed.celery import request_fetch
 from testbed.models import Fetch, Source, Testbed
+from testbed.models.hosts import addresses_of_lab
 from testbed.models.runs import require_no_run
 from testbed.models.sources.rows import LOST_AFTER, MOST_SAID
 from testbed.outside import Address, choose, resolve
@@ -52,8 +55,10 @@ def fetch(pk: int) -> None:
 
 def fetch_once(pk: int, rules: Rules = USUAL) -> Fetch | None:
     """Do a fetch; return its row, or None when it is not its turn."""
-    row = Fetch.objects.claim(pk, timezone.now())
+    row = Fetch.objects.claim(pk, timezone.now(), most=_most_at_once())
     if row is None:
+        mine = Fetch.objects.filter(pk=pk, status=Status.WAITING, said="")
+        mine.update(said="It waits for other fetches.")
         return None
     row.started_at = timezone.now()
     try:
@@ -67,7 +72,13 @@ def fetch_once(pk: int, rules: Rules = USUAL) -> Fetch | None:
         logger.exception("fetch %d of %s", row.pk, row.testbed)
         row.status, row.said = Status.FAILED, UNEXPECTED
     _save(row)
+    for following in Fetch.objects.next_ones(most=_most_at_once()):
+        request_fetch(following)
     return row
+
+
+def _most_at_once() -> int:
+    return max(1, settings.CELERY_WORKER_CONCURRENCY // 4)
 
 
 def send_fetches_again() -> int:
@@ -132,7 +143,8 @@ def _address_of(place: Place) -> Address | None:
         raise FetchFailed(
             f"The name {place.host} has no address: {exc}", hint="Correct it."
         ) from exc
-    return choose(found, settings.GIT_NETWORKS, NETWORKS_SETTING)
+    refused = addresses_of_lab(own_addresses())
+    return choose(found, settings.GIT_NETWORKS, NETWORKS_SETTING, refused=refused)
 
 
 def _keys_of(source: Source, place: Place, address: Address | None) -> Keys | None:

@@ -13,10 +13,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,7 @@ from testbed.sources.places import Place, SourceRefused
 from testbed.sources.tree import files_of, members_of
 from testbed.testbeds.uploads import MAX_BYTES
 
+Clock = Callable[[], float]
 PATH = "/usr/bin:/bin"
 ACCOUNT = "nobody"
 MIB = 1024**2
@@ -87,7 +90,7 @@ class FetchFailed(TestbedError):
 class Rules:
     """The bounds of a fetch; tests allow `file`, and run git as themselves.
 
-    `account` is the one under which root runs git; empty: its own. `most_bytes` bounds
+    `limit_s` is for all that git does of it together. `account` is the one under which root runs git; empty: its own. `most_bytes` bounds
     the pack that is received.
     """
 
@@ -125,6 +128,7 @@ class _Repository:
     folder: Path
     environment: Mapping[str, str]
     rules: Rules
+    left_s: Clock
 
 
 def fetch_commit(
@@ -134,12 +138,15 @@ def fetch_commit(
     folder: str,
     keys: Keys | None = None,
     rules: Rules = USUAL,
+    *,
+    clock: Clock = time.monotonic,
 ) -> Commit:
     """Fetch the newest commit of a branch, and read its files in a folder.
 
-    Raises: FetchFailed, SourceRefused (what it holds cannot be taken).
+    `clock` returns seconds. Raises: FetchFailed, SourceRefused (what it holds cannot be taken).
     """
-    with _workspace(place, address, keys, rules) as repository:
+    end = clock() + rules.limit_s
+    with _workspace(place, address, keys, rules, lambda: end - clock()) as repository:
         words = ("init", "--quiet", "--bare", "--template=", ".")
         _git(repository, *words)
         _git(
@@ -196,7 +203,11 @@ def _pinned(place: Place, address: Address | None) -> list[str]:
 
 @contextmanager
 def _workspace(
-    place: Place, address: Address | None, keys: Keys | None, rules: Rules
+    place: Place,
+    address: Address | None,
+    keys: Keys | None,
+    rules: Rules,
+    left_s: Clock,
 ) -> Iterator[_Repository]:
     """Make a folder of git's own account, with the keys, for a while."""
     folder = Path(tempfile.mkdtemp(prefix="testbed-git-"))
@@ -224,7 +235,7 @@ def _workspace(
             environment |= _ssh(folder, address, place.port, keys)
         (folder / "repository").mkdir(mode=0o700)
         _give(folder, rules)
-        yield _Repository(folder / "repository", environment, rules)
+        yield _Repository(folder / "repository", environment, rules, left_s)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -259,10 +270,12 @@ def _git(
     """Run git to its end and return its output. Raises: FetchFailed."""
     who = _account(repository.rules)
     options = [word for option in CONFIG for word in ("-c", option)]
-    seconds = int(repository.rules.limit_s)
+    limit_s, left_s = repository.rules.limit_s, repository.left_s()
+    if left_s <= 0:
+        raise _too_late(limit_s)
     limits = (
         f"--as={MEMORY_BYTES}",
-        f"--cpu={seconds}",
+        f"--cpu={ceil(limit_s)}",
         f"--fsize={most_bytes}",
         "--core=0",
     )
@@ -279,7 +292,9 @@ def _git(
             group=who.gid if who else None,
             extra_groups=[] if who else None,
         )
-        status = _ended(process, given, repository.rules.limit_s)
+        if not _has_ended(process, given, left_s):
+            raise _too_late(limit_s)
+        status = process.returncode
         out.seek(0)
         said.seek(0, os.SEEK_END)
         said.seek(max(0, said.tell() - MOST_DETAIL))
@@ -288,20 +303,26 @@ def _git(
         return out.read()
 
 
-def _ended(process: "subprocess.Popen[bytes]", given: bytes, limit_s: float) -> int:
-    """Give git its input and wait; end it with all it started. Raises: FetchFailed."""
+def _has_ended(
+    process: "subprocess.Popen[bytes]", given: bytes, limit_s: float
+) -> bool:
+    """Give git its input; return whether it ends in time. End all that it started."""
     try:
         process.communicate(given, timeout=limit_s)
     except subprocess.TimeoutExpired:
-        raise FetchFailed(
-            f"The repository was not fetched within {limit_s:.0f} s.",
-            hint="Try again, or make it smaller.",
-        ) from None
+        return False
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    return process.returncode
+    return True
+
+
+def _too_late(limit_s: float) -> FetchFailed:
+    return FetchFailed(
+        f"The repository was not fetched within {limit_s:.0f} s.",
+        hint="Try again, or make it smaller.",
+    )
 
 
 class _Account(NamedTuple):

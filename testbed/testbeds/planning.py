@@ -24,7 +24,7 @@ from orchestration.compose.language.schema import (
 from orchestration.errors import StateError, TestbedError
 from orchestration.plan.lifecycle import Plan, plan, plan_up_guests
 from orchestration.plan.model import Command, Options
-from orchestration.plan.situation import Situation, without_secrets
+from orchestration.plan.situation import Situation, without_login, without_secrets
 from orchestration.project.digests import is_golden_edited, with_files_now
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.project.inputs import (
@@ -196,7 +196,7 @@ def situation_of(testbed: Testbed) -> Situation:
         identity_file=identity.identity_file,
         public_key=identity.public_key,
         golden_owner=identity.golden_owner,
-        hosts=tuple(known_hosts()),
+        hosts=tuple(map(without_login, known_hosts())),
         images=tuple(catalogue_of(testbed.owner).values()),
         nat_pool=settings.ADDRESS_POOLS.nat,
         management_pool=settings.ADDRESS_POOLS.management,

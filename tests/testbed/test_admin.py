@@ -6,7 +6,17 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from testbed.models import Allowance, Entry, GroupAllowance, Host, Run, Testbed
+from testbed.accounts.directory_accounts import Entry as DirectoryUser
+from testbed.accounts.directory_accounts import Standing, admit, leave
+from testbed.models import (
+    Allowance,
+    DirectoryEntry,
+    Entry,
+    GroupAllowance,
+    Host,
+    Run,
+    Testbed,
+)
 from testbed.models.accounts.directory import DIRECTORY_PASSWORD
 from tests.testbed.reading import visible
 
@@ -94,6 +104,24 @@ def test_page_of_a_directorys_user_says_whose_the_password_is(
     assert '<a href="../password/">Set one here</a>' in there
     assert "unknown hashing algorithm" not in there
     assert "That of the directory." not in here
+
+
+def test_account_that_had_left_stays_out_once_a_lab_admin_saved_it_as_not_active(
+    office: Client, owner: User
+):
+    row = DirectoryEntry.objects.create(user=owner, entry="7")
+    leave(row)
+    entry = DirectoryUser("7", "olive", "", "Olive", "")
+    back = admit(entry, Standing(is_member=True)).is_active
+    leave(DirectoryEntry.objects.get())
+
+    fields = {"username": "olive", "date_joined_0": "2026-11-28"}
+    address = f"/admin/auth/user/{owner.pk}/change/"
+    answer = office.post(address, fields | {"date_joined_1": "10:00:00"})
+
+    assert answer.status_code == 302
+    assert back
+    assert not admit(entry, Standing(is_member=True)).is_active
 
 
 @pytest.fixture

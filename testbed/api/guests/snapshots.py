@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from ninja import Router
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from orchestration.errors import ExecutionRefused
 from testbed.access.permissions import Act
@@ -12,6 +12,7 @@ from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
 from testbed.api.runs import Started, started
+from testbed.api.wishes import Text, Wish, Words
 from testbed.pages.guests.group_snapshots import groups_of
 from testbed.pages.guests.schedules import shapes
 from testbed.pages.guests.snapshot_acts import (
@@ -39,31 +40,27 @@ class SnapshotList(BaseModel):
     schedules: list[dict[str, Any]]
 
 
-class SnapshotWish(BaseModel):
+class SnapshotWish(Wish):
     """An act on a snapshot: `create`, `restore`, `delete` or `rename`.
 
     With the guest `@all` it is a group snapshot. `confirm` is the token of what the act
     erases.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    verb: str
-    guest: str
-    name: str = ""
-    description: str = ""
-    before: str = ""
+    verb: Words
+    guest: Words
+    name: Words = ""
+    description: Text = ""
+    before: Words = ""
     children: bool = False
-    title: str = ""
-    confirm: str = ""
+    title: Words = ""
+    confirm: Words = ""
 
 
-class YamlWish(BaseModel):
+class YamlWish(Wish):
     """The name of a group snapshot whose YAML is to be the present one."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
+    name: Words
 
 
 class Kept(BaseModel):

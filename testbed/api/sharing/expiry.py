@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from ninja import Router
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
+from testbed.api.wishes import Wish, Words
 from testbed.expiry.changes import choose, extend, wanted_end
 from testbed.expiry.shown import shown_end
 from testbed.models.expiry import database_now, expiry_of
@@ -25,17 +26,15 @@ class End(BaseModel):
     said: str
 
 
-class EndWish(BaseModel):
+class EndWish(Wish):
     """Another end: `until` a moment, in `hours`, or with neither the next usual one.
 
     `at_end` chooses what the end does instead.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
-    until: str | None = None
-    hours: str | None = None
-    at_end: str | None = None
+    until: Words | None = None
+    hours: Words | None = None
+    at_end: Words | None = None
 
 
 @router.get("/testbeds/{account}/{name}/expiry", response=End)

@@ -6,13 +6,14 @@ from typing import Literal
 from django.contrib.auth.models import Group, User
 from django.http import HttpResponse
 from ninja import Router, Status
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from orchestration.errors import TestbedError
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
+from testbed.api.wishes import Wish, Words
 from testbed.models import Share, Testbed
 from testbed.sharing.people import group_named, user_named
 from testbed.sharing.shares import change_share, share_with, take_away
@@ -38,20 +39,16 @@ class ShareList(BaseModel):
     items: list[ShareShape]
 
 
-class NewShare(BaseModel):
+class NewShare(Wish):
     """A share with `user` or with `group`."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    user: str | None = None
-    group: str | None = None
+    user: Words | None = None
+    group: Words | None = None
     role: Role
 
 
-class RoleWish(BaseModel):
+class RoleWish(Wish):
     """Another role for a share."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Role
 

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
 
 from django.http import HttpResponse
 from ninja import Field, Query, Router, Status
@@ -13,6 +12,7 @@ from testbed.access.visibility import Request
 from testbed.api.paging import Paging, page_of
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
+from testbed.api.wishes import Text, Wish
 from testbed.models import Fetch, Source, Testbed
 from testbed.models.sources.rows import MOST_BRANCH, MOST_FOLDER, MOST_URL
 from testbed.sources.changes import (
@@ -23,14 +23,12 @@ from testbed.sources.changes import (
 )
 
 router = Router(tags=["source"])
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
-class SourceWish(BaseModel):
+class SourceWish(Wish):
     """A repository's address, a branch and a folder of it."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={
             "examples": [
                 {"url": "https://git.example.org/lab/testbed.git", "branch": "main"}

@@ -78,11 +78,10 @@ class Filters(Schema):
     sort: str = "name"
 
 
-class NewTestbed(BaseModel):
+class NewTestbed(Wish):
     """A testbed to make: from a YAML, or from an example that ships."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"name": "lab", "example": "quickstart"}]},
     )
 

@@ -1,10 +1,11 @@
 """The Git repository from which a testbed's files come, and the log of its fetches."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
+from testbed.models.runs import Run
 from testbed.models.testbeds import Testbed
 
 MOST_URL, MOST_BRANCH, MOST_FOLDER = 500, 200, 500
@@ -58,15 +59,50 @@ class Source(models.Model):
 
 
 class FetchQuerySet(models.QuerySet["Fetch"]):
-    """Claims fetches, and forgets old ones."""
+    """Claims fetches, in turns of their owners, and forgets old ones."""
 
-    def claim(self, pk: int, now: datetime) -> "Fetch | None":
-        """Begin a fetch that waits; None: another worker has it, or one of its testbed."""
-        busy = Fetch.objects.filter(status=Fetch.Status.RUNNING).values("testbed")
-        mine = self.filter(pk=pk, status=Fetch.Status.WAITING).exclude(testbed__in=busy)
-        if not mine.update(status=Fetch.Status.RUNNING, started_at=now):
+    @transaction.atomic
+    def claim(self, pk: int, now: datetime, *, most: int) -> "Fetch | None":
+        """Begin a fetch that waits; None: another worker has it, or it has to wait.
+
+        `most` run at once, and one of each owner.
+        """
+        # One claim at a time: each locks all that could begin or run.
+        active = self.filter(status__in=Fetch.ACTIVE).order_by("pk")
+        list(active.select_for_update().values_list("pk"))
+        running = self.filter(status=Fetch.Status.RUNNING)
+        if running.count() >= most:
+            return None
+        mine = self.filter(pk=pk, status=Fetch.Status.WAITING)
+        owners = list(running.values_list("testbed__owner", flat=True))
+        found = mine.exclude(testbed__owner__in=owners).values_list("pk", flat=True)
+        if not self.filter(pk__in=list(found)).update(
+            status=Fetch.Status.RUNNING, started_at=now
+        ):
             return None
         return self.select_related("testbed__owner").get(pk=pk)
+
+    def next_ones(self, *, most: int) -> list[int]:
+        """Return the waiting fetches that may begin, `most` running at once.
+
+        One of each owner who has none; the owner whose last one is longest ago is first.
+        """
+        running = self.filter(status=Fetch.Status.RUNNING)
+        owners = list(running.values_list("testbed__owner", flat=True))
+        waiting = self.filter(status=Fetch.Status.WAITING)
+        # One whose testbed has a run would only wait again.
+        waiting = waiting.exclude(testbed__runs__status__in=Run.ACTIVE)
+        waiting = waiting.exclude(testbed__owner__in=owners).order_by("-pk")
+        oldest = dict(waiting.values_list("testbed__owner", "pk"))
+        began = self.filter(testbed__owner__in=oldest, started_at__isnull=False)
+        last = dict(
+            began.order_by()
+            .values_list("testbed__owner")
+            .annotate(last=models.Max("started_at"))
+        )
+        never = datetime.min.replace(tzinfo=UTC)
+        turns = sorted(oldest, key=lambda one: (last.get(one, never), oldest[one]))
+        return [oldest[owner] for owner in turns[: max(0, most - len(owners))]]
 
     def forget(self, testbed: Testbed) -> None:
         """Remove the oldest fetches of a testbed that are above the limit."""

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Q
 from django.utils import timezone
 
@@ -37,6 +38,20 @@ HEADS = (
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+# The midnights before and after such a day are times in every zone.
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
+
+
+def _day(label: str) -> forms.DateField:
+    ends = {"min": FIRST_DAY.isoformat(), "max": LAST_DAY.isoformat()}
+    return forms.DateField(
+        label=label,
+        required=False,
+        widget=forms.DateInput({"type": "date"} | ends),
+        validators=[MinValueValidator(FIRST_DAY), MaxValueValidator(LAST_DAY)],
+    )
+
+
 class RecordForm(forms.Form):
     """The parts of the record to show."""
 
@@ -51,12 +66,8 @@ class RecordForm(forms.Form):
     outcome = forms.ChoiceField(
         required=False, choices=[("", "all"), *((word, word) for word in OUTCOMES)]
     )
-    since = forms.DateField(
-        label="From", required=False, widget=forms.DateInput({"type": "date"})
-    )
-    until = forms.DateField(
-        label="Up to", required=False, widget=forms.DateInput({"type": "date"})
-    )
+    since = _day("From")
+    until = _day("Up to")
 
     def entries(self, testbed: Testbed | None = None) -> EntryQuerySet:
         """Return the entries that fit; none where a field does not make sense."""

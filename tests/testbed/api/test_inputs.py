@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from orchestration.plan.model import Command, Options
 from orchestration.plan.situation import Situation
-from testbed.models import Run, Testbed
+from testbed.models import Host, Run, Testbed
 from tests.testbed.api.conftest import asker
 from tests.testbed.conftest import Doors
 from tests.testbed.preparing import prepare
@@ -111,6 +111,34 @@ def test_secrets_of_the_present_state_are_not_sent(
     assert "hunter2" not in text
     assert hashes.pop() not in text
     assert "hidden:" in text
+
+
+LOGIN = {
+    "port": 2222,
+    "user": "lab-root",
+    "identity_file": "/root/.ssh/lab_key",
+    "host_key": "ssh-ed25519 AAAAhostkey",
+}
+
+
+def test_way_to_sign_in_to_the_hosts_is_not_sent(
+    testbed: Testbed, owner: User, planned
+) -> None:
+    Host.objects.update(**LOGIN)
+    deploy(testbed)
+    edit(testbed, "memory_mb: 256", "memory_mb: 512")
+    ask = asker(owner, "run", "read")
+
+    inputs = ask("GET", f"{LAB}/inputs").content.decode()
+    artefact = ask("GET", f"{LAB}/artefacts/state.json").content.decode()
+
+    kept = testbed.project.read_state().hosts
+    assert {host.identity_file for host in kept} == {"/root/.ssh/lab_key"}
+    for text in (inputs, artefact):
+        assert '"hosts":' in text
+        assert not [value for value in LOGIN.values() if str(value) in text]
+    own = planned(testbed, Command.UP)
+    assert own == prepare(testbed, Command.UP, Options())[1]
 
 
 def test_files_are_listed_with_the_tags_of_their_contents(

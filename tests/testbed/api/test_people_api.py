@@ -181,6 +181,7 @@ def test_record_is_filtered_and_names_no_address_to_users(
     assert of_lab["items"][0]["address"] == "127.0.0.1"
     assert wrong.status_code == 422
     assert wrong.json()["detail"].startswith("since: ")
+    assert ask("GET", f"{LAB}/record?until=9999-12-31").status_code == 422
     assert b"description: new words" in table.content
 
 

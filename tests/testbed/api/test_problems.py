@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from testbed.access.tokens import make_token
+from testbed.api.v1 import api
 from testbed.models import Entry, Testbed
 from testbed.testbeds.files import create_testbed
 from tests.testbed.api.conftest import ALL, Ask, asker
@@ -201,3 +202,60 @@ def test_failure_is_a_problem_without_details(ask: Ask, monkeypatch):
     answer = client.get("/api/v1/me")
 
     assert "secret" not in json.dumps(said(answer, 500))
+
+
+def strings_in(part: object, where: str = "") -> list[tuple[str, dict[str, object]]]:
+    """Return the schemas of strings in a schema, with their places."""
+    if isinstance(part, list):
+        return [one for each in part for one in strings_in(each, where)]
+    if not isinstance(part, dict):
+        return []
+    own = [(where, part)] if part.get("type") == "string" else []
+    return own + [
+        one for key, each in part.items() for one in strings_in(each, f"{where}.{key}")
+    ]
+
+
+def test_no_text_of_a_body_holds_what_no_database_stores():
+    document = api.get_openapi_schema()
+    shapes = document["components"]["schemas"]
+    bodies = [
+        found["schema"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for found in operation.get("requestBody", {}).get("content", {}).values()
+    ]
+    names = [body["$ref"].rpartition("/")[2] for body in bodies if "$ref" in body]
+
+    found = [one for name in names for one in strings_in(shapes[name], name)]
+
+    # A pattern refuses NUL, and what is no Unicode; the others name all they take.
+    rules = {"pattern", "enum", "const", "format"}
+    assert len(found) > 50
+    assert [where for where, shape in found if not rules & shape.keys()] == []
+
+
+LONE = "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/shares", {"user": LONE, "role": "viewer"}),
+        ("POST", "/shares", {"user": "olive", "role": "viewer", LONE: 1}),
+        ("POST", "/expiry", {"until": LONE}),
+        ("POST", "/snapshots", {"verb": "create", "guest": "a", "name": LONE}),
+        ("POST", "/snapshots/yaml", {"name": LONE}),
+        ("POST", "/runs", {"command": LONE}),
+        ("POST", "/runs", {"command": "up", "plan": {LONE: LONE}}),
+        ("POST", "/power", {"verb": "start", "selection": LONE}),
+        ("POST", "/up", {"mode": LONE, "selection": "a"}),
+        ("POST", "/exec", {LONE: LONE}),
+        ("POST", "/exec", {"form": "shell", "text": LONE, "selection": LONE}),
+        ("POST", "/commands", {"name": "a", "execution": {LONE: LONE}}),
+    ],
+)
+def test_half_of_a_character_is_refused(
+    ask: Ask, testbed: Testbed, method: str, path: str, body: object
+):
+    said(ask(method, f"/testbeds/olive/lab{path}", body), 422)

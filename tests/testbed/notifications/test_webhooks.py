@@ -18,7 +18,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from testbed.models import Delivery, NotificationChoice
+from orchestration.state.model import Claim, ClaimKind, HostNetwork
+from testbed.models import Delivery, Host, NotificationChoice
+from testbed.models.hosts import addresses_of_lab
 from testbed.models.notifications.choices import Channel, Kind
 from testbed.notifications.choosing import (
     choice_of,
@@ -227,7 +229,15 @@ def test_server_that_never_answers_is_left(settings: object):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(WebhookRefused, match="did not answer within 0 s"):
-            send(url, new_secret(), "msg_1", int(time.time()), {}, limit_s=0.1)
+            send(
+                url,
+                new_secret(),
+                "msg_1",
+                int(time.time()),
+                {},
+                refused=(),
+                limit_s=0.1,
+            )
 
 
 def test_server_that_is_not_there_is_named(settings: object):
@@ -235,7 +245,14 @@ def test_server_that_is_not_there_is_named(settings: object):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(WebhookRefused, match="could not be called"):
-        send(f"http://127.0.0.1:{port}/", new_secret(), "msg_1", int(time.time()), {})
+        send(
+            f"http://127.0.0.1:{port}/",
+            new_secret(),
+            "msg_1",
+            int(time.time()),
+            {},
+            refused=(),
+        )
 
 
 @pytest.mark.parametrize(
@@ -270,8 +287,10 @@ def test_server_that_is_not_there_is_named(settings: object):
     ],
 )
 def test_addresses_of_the_lab_are_refused(address: str):
+    found = [ip_address("93.184.216.34"), ip_address(address)]
+
     with pytest.raises(AddressRefused, match="not public"):
-        choose([ip_address("93.184.216.34"), ip_address(address)], (), "SETTING")
+        choose(found, (), "SETTING", refused=())
 
 
 @pytest.mark.parametrize(
@@ -291,7 +310,7 @@ def test_other_ways_to_write_a_private_address_are_refused(host: str, settings: 
     settings.WEBHOOK_NETWORKS = ()
 
     with pytest.raises(WebhookRefused, match=r"not public|no address of a webhook"):
-        send(check_url(f"http://{host}:9/"), new_secret(), "msg_1", 1, {})
+        send(check_url(f"http://{host}:9/"), new_secret(), "msg_1", 1, {}, refused=())
 
 
 @pytest.mark.parametrize(
@@ -316,7 +335,7 @@ def test_endless_answer_is_not_read(head: bytes, said: str, settings: object):
         thread.start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         try:
-            found = send(url, new_secret(), "msg_1", 1, {})
+            found = send(url, new_secret(), "msg_1", 1, {}, refused=())
         except WebhookRefused as exc:
             found = exc.message
         thread.join()
@@ -325,10 +344,54 @@ def test_endless_answer_is_not_read(head: bytes, said: str, settings: object):
 
 
 def test_allowed_network_is_called_also_as_mapped_address():
-    assert str(
-        choose([ip_address("::ffff:10.0.0.1")], [IPv4Network("10.0.0.0/24")], "")
+    mapped, allowed = ip_address("::ffff:10.0.0.1"), IPv4Network("10.0.0.0/24")
+    assert str(choose([mapped], [allowed], "", refused=()))
+    assert str(choose([ip_address("2606:2800:220:1::1")], (), "", refused=()))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "93.184.216.1",
+        "::ffff:93.184.216.1",
+        "93.184.216.2",
+        "93.184.216.3",
+        "93.184.216.4",
+        "2606:2800:220:1::7",
+    ],
+)
+def test_hosts_of_the_lab_are_refused_also_in_allowed_networks(db: None, address: str):
+    claims = [Claim(kind=ClaimKind.ADDRESS, range="93.184.216.4/24", by="eth1")]
+    Host.objects.create(
+        name="main",
+        is_main=True,
+        address="93.184.216.1",
+        network=HostNetwork(claims=tuple(claims)).model_dump(mode="json"),
     )
-    assert str(choose([ip_address("2606:2800:220:1::1")], (), ""))
+    Host.objects.create(
+        name="b",
+        address="b.example.org",
+        tunnel_address="93.184.216.2",
+        resolved_address="93.184.216.3",
+    )
+    refused = addresses_of_lab(["2606:2800:220:1::7", "127.0.0.1", "::1"])
+    allowed = [IPv4Network("93.184.216.0/24"), LOOPBACK]
+
+    with pytest.raises(AddressRefused, match="a host of this lab"):
+        choose([ip_address(address)], allowed, "", refused=refused)
+
+    others = [ip_address("93.184.216.5"), ip_address("127.0.0.1")]
+    assert choose(others, allowed, "", refused=refused) == others[0]
+
+
+def test_webhook_at_a_host_of_the_lab_is_not_called(hooked: User, receiver: Receiver):
+    Host.objects.create(name="b", address="10.9.8.7")
+    NotificationChoice.objects.update(webhook_url="http://10.9.8.7:9/")
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+
+    assert deliver_once(timezone.now()) == 0
+
+    assert Delivery.objects.get().said == "Its name leads to a host of this lab."
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
+from testbed.celery import app
 from testbed.models import Allowance, Entry, Fetch, Run, Source, Testbed, TrashItem
 from testbed.models.sources.rows import LOST_AFTER, MOST_KEPT
 from testbed.runs.outcome import finish_run
@@ -26,7 +27,7 @@ from testbed.testbeds.erasure.protection import protect
 from testbed.testbeds.files import update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.trash.restoring import bring_back
-from tests.testbed.conftest import YAML, MakeRun
+from tests.testbed.conftest import YAML, MakeRun, MakeTestbed
 from tests.testbed.sources.conftest import LOCAL, FetchNow
 from tests.testbed.sources.repositories import Forge
 
@@ -281,10 +282,63 @@ def test_one_worker_does_a_fetch(source: Source):
     asked = ask_for_fetch(source.testbed, "olive")
     now = timezone.now()
 
-    assert Fetch.objects.claim(asked.pk, now) is not None
-    assert Fetch.objects.claim(asked.pk, now) is None
+    assert Fetch.objects.claim(asked.pk, now, most=3) is not None
+    assert Fetch.objects.claim(asked.pk, now, most=3) is None
     other = ask_after_push(source)
-    assert Fetch.objects.claim(other.pk, now) is None
+    assert Fetch.objects.claim(other.pk, now, most=3) is None
+
+
+@pytest.fixture
+def four(make: MakeTestbed, owner: User, member: User, stranger: User) -> list[Fetch]:
+    """Fetches that wait: two of the owner, then one each of two other users."""
+    users = (owner, owner, member, stranger)
+    names = ("a", "b", "c", "d")
+    beds = [make(name, user=user) for user, name in zip(users, names, strict=True)]
+    return [Fetch.objects.create(testbed=bed) for bed in beds]
+
+
+def test_fetches_are_one_of_each_owner_and_few_of_all(four: list[Fetch]):
+    first, second, third, fourth = four
+    now = timezone.now()
+
+    begun = [Fetch.objects.claim(row.pk, now, most=2) for row in four]
+
+    assert begun == [first, None, third, None]
+    assert Fetch.objects.next_ones(most=2) == []
+    assert Fetch.objects.next_ones(most=3) == [fourth.pk]
+    Fetch.objects.filter(pk=first.pk).update(status=Status.FAILED)
+    # The owner had one just now, and the stranger none yet.
+    assert Fetch.objects.next_ones(most=2) == [fourth.pk]
+    assert Fetch.objects.next_ones(most=3) == [fourth.pk, second.pk]
+
+
+def test_end_of_a_fetch_sends_the_next_ones(
+    four: list[Fetch], member: User, monkeypatch: pytest.MonkeyPatch
+):
+    first, second, third, fourth = four
+    Run.objects.create(testbed=third.testbed, command="up", plan={}, asked_by=member)
+    sent = list[int]()
+    monkeypatch.setattr(app, "send_task", lambda name, args, **_: sent.extend(args))
+
+    fetch_once(third.pk, LOCAL)
+    assert sent == [first.pk, fourth.pk]  # its own testbed has a run: it waits for that
+    sent.clear()
+    fetch_once(first.pk, LOCAL)
+
+    assert sent == [fourth.pk, second.pk]
+
+
+def test_fetch_that_has_to_wait_says_so(four: list[Fetch]):
+    first, second, *_ = four
+    Fetch.objects.claim(first.pk, timezone.now(), most=2)
+
+    assert fetch_once(second.pk, LOCAL) is None
+
+    second.refresh_from_db()
+    assert (second.status, second.said) == (
+        Status.WAITING,
+        "It waits for other fetches.",
+    )
 
 
 def test_fetch_whose_worker_was_lost_ends(source: Source):

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,18 @@ def test_fetch_ends_in_time(forge: Forge, tmp_path: Path):
         fetch_commit(
             place_of(forge.url, rules.protocols), None, "main", "", None, rules
         )
+
+
+def test_time_is_for_all_that_git_does_together(forge: Forge):
+    rules = Rules(frozenset({"file"}), account="", limit_s=120.0)
+    place, times = place_of(forge.url, rules.protocols), count(0, 50)
+
+    with pytest.raises(FetchFailed, match="within 120 s"):
+        fetch_commit(
+            place, None, "main", "", None, rules, clock=lambda: float(next(times))
+        )
+
+    assert next(times) == 200  # the third command did not begin
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.transport.ssh.first_contact import host_key_of
-from testbed.models import Fetch, Source, Testbed
+from testbed.models import Fetch, Host, Source, Testbed
 from testbed.sources.changes import (
     ask_for_fetch,
     confirm_key,
@@ -201,6 +201,17 @@ def test_name_is_not_resolved_again_by_git(web: tuple[str, Rules, list[str]]):
         fetch_commit(place, HERE, "main", "", None, rules)
 
     assert asked == []  # it came to this server, whose certificate has another name
+
+
+def test_host_of_the_lab_is_not_called(testbed: Testbed, settings: object):
+    settings.GIT_NETWORKS = (IPv4Network("10.0.0.0/8"),)
+    Host.objects.create(name="b", address="10.9.8.7")
+    set_source(testbed, "https://10.9.8.7/forge.git", "main", "", "olive")
+
+    row = fetch_once(ask_for_fetch(testbed, "olive").pk)
+
+    assert row is not None
+    assert row.said.startswith("Its name leads to a host of this lab.")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

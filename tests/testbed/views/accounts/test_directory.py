@@ -721,6 +721,16 @@ def test_id_of_active_directory_is_16_bytes(settings: object, raw: bytes | str):
     assert len(entry.id) == 32
 
 
+def test_name_has_one_line_and_nothing_unseen(settings: object):
+    settings.DIRECTORY = Directory(id_attribute="i", name_attribute="n")
+    names = {"givenName": ["Ni\0na\u202e\r\n (lab admin)"], "sn": ["\x1b[31mN"]}
+
+    entry = read({"i": ["7"], "n": ["nina"]} | names, "nina")
+
+    assert entry is not None
+    assert (entry.given, entry.surname) == ("Ni␀na<U+202E> (lab admin)", "N")
+
+
 def test_documented_settings_sign_in(
     server: Server, lab: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
