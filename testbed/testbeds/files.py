@@ -102,7 +102,7 @@ def copy_testbed(source: Testbed, user: User, name: str, yaml: bytes) -> Testbed
     """
     with files_locked(source):
         sizes = list_files(source) | {YAML_NAME: len(yaml)}
-        check_bounds(dict.fromkeys(sizes, b""))
+        check_bounds(dict.fromkeys(sizes, b"") | {YAML_NAME: yaml})
         with _created(user, name, sum(sizes.values())) as testbed:
             for path in sizes.keys() - {YAML_NAME}:
                 _copy(source.project.file(path), testbed.project.file(path))

@@ -32,7 +32,7 @@ from testbed.testbeds.stored_files import (
     reserve,
     wait_for_other_uploads,
 )
-from testbed.testbeds.uploads import check_bounds, safe_path
+from testbed.testbeds.uploads import check_bounds, check_yaml, safe_path
 
 MOST_OPEN = 10
 KEPT = timedelta(hours=24)
@@ -67,6 +67,7 @@ def begin(
     Raises: PathOutside, EditConflict, LimitReached, UploadRefused.
     """
     plain = safe_path(composed(path))
+    check_yaml(plain, size)
     require_seen(open_file(testbed, plain), _expected(seen))
     kept = list_files(testbed)
     check_bounds(dict.fromkeys((*kept, plain), b""))
@@ -205,6 +206,7 @@ def _write(row: Upload, pieces: Iterable[bytes]) -> int:
 
 def _put_in_place(row: Upload, part: Path) -> None:
     testbed = row.testbed
+    check_yaml(row.path, row.size)
     with files_locked(testbed):
         require_seen(open_file(testbed, row.path), _expected(row.seen))
         kept = list_files(testbed)

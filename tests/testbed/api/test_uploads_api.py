@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.utils import timezone
 
+from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.locks import held
 from testbed.models import Allowance, Entry, Share, Testbed, Upload
 from testbed.testbeds.resumable.receiving import (
@@ -391,3 +392,16 @@ def test_of_two_saves_at_once_with_one_tag_one_is_refused(
 
     assert sorted(answers) in ([200, 412], [204, 412])
     assert file.read_bytes() in (b"whole", DISK)
+
+
+def test_yaml_that_is_never_parsed_is_not_taken_in_parts(ask: Ask, testbed: Testbed):
+    yaml = testbed.project.yaml.read_bytes()
+    large = SIZE_LIMIT_BYTES + 1
+
+    refused = begun(ask, large, path="./kvm-compose.yaml", replaces="*")
+    place = begun(ask, large).headers["Location"]
+    Upload.objects.update(path="kvm-compose.yaml", seen="*")
+    late = part(ask, place, 0, b"\n" * large)
+
+    assert (refused.status_code, late.status_code) == (422, 422)
+    assert testbed.project.yaml.read_bytes() == yaml
