@@ -19,6 +19,7 @@ from testbed.pages.streaming import TooManyDownloads
 from testbed.testbeds.editing import EditConflict
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.resumable.receiving import (
+    DiskFull,
     PartTooLong,
     UploadBusy,
     UploadEnded,
@@ -39,6 +40,7 @@ _STATUSES: Mapping[type[TestbedError], int] = {
     UploadEnded: HTTPStatus.GONE,
     UploadBusy: HTTPStatus.LOCKED,
     WrongOffset: HTTPStatus.CONFLICT,
+    DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     PartTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 

@@ -31,9 +31,9 @@ from testbed.models import Testbed, Upload
 from testbed.pages.streaming import PIECE_BYTES
 from testbed.testbeds.resumable.receiving import (
     begin,
+    end,
     finish,
     receive,
-    remove,
 )
 from testbed.testbeds.uploads import MAX_BYTES
 
@@ -189,7 +189,7 @@ def send_part(request: Request, key: str) -> HttpResponse:
 @router.delete("/uploads/{key}", response={204: None})
 def end_upload(request: Request, key: str) -> HttpResponse:
     """End an upload, and remove what has arrived."""
-    remove(_upload(request, key))
+    end(_upload(request, key))
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 

@@ -5,6 +5,7 @@ beside the testbed's files and count against its owner's limits from the begin o
 is received is written piece by piece; a part is on the disk before its row says so.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -55,6 +56,10 @@ class UploadBusy(TestbedError):
     """Another part of the same upload is being received."""
 
 
+class DiskFull(TestbedError):
+    """The server has no room for a part; nothing of it was kept."""
+
+
 class WrongDigest(TestbedError):
     """The whole file is not the one that was announced; it was removed."""
 
@@ -90,7 +95,7 @@ def begin(
 def receive(upload: Upload, offset: int, pieces: Iterable[bytes]) -> Upload:
     """Write a part that begins at `offset`; return the row as it is then.
 
-    Raises: UploadEnded, UploadBusy, WrongOffset, PartTooLong.
+    Raises: UploadEnded, UploadBusy, WrongOffset, PartTooLong, DiskFull.
     """
     with _alone(upload) as row:
         if offset != row.offset:
@@ -100,7 +105,10 @@ def receive(upload: Upload, offset: int, pieces: Iterable[bytes]) -> Upload:
             )
         row.offset = _write(row, pieces)
         row.expires_at = timezone.now() + KEPT
-        row.save(update_fields=["offset", "expires_at"])
+        now = {"offset": row.offset, "expires_at": row.expires_at}
+        if not Upload.objects.filter(pk=row.pk).update(**now):
+            part_of(row).unlink(missing_ok=True)
+            raise _ended()
         return row
 
 
@@ -112,7 +120,6 @@ def finish(upload: Upload) -> str:
     """
     with _alone(upload) as row:
         part = part_of(row)
-        part.touch(0o600)
         digest = digest_of(part)
         if row.sha256 and digest != row.sha256:
             remove(row)
@@ -121,14 +128,19 @@ def finish(upload: Upload) -> str:
                 hint="It was removed. Send it again.",
             )
         _put_in_place(row, part)
-        row.delete()
     record_act(row.user, Act.EDIT, row.testbed, f"uploaded {row.path}")
     return digest
 
 
+def end(upload: Upload) -> None:
+    """End an upload that no part comes to. Raises: UploadBusy, UploadEnded."""
+    with _alone(upload) as row:
+        remove(row)
+
+
 def remove(upload: Upload) -> None:
     """End an upload, and remove what has arrived."""
-    upload.delete()
+    Upload.objects.filter(pk=upload.pk).delete()
     part_of(upload).unlink(missing_ok=True)
 
 
@@ -172,19 +184,36 @@ def _alone(upload: Upload) -> Iterator[Upload]:
             )
         people = ("user", "testbed__owner")
         row = Upload.objects.select_related(*people).filter(pk=upload.pk).first()
-        if row is None:
-            part.unlink(missing_ok=True)
-            raise UploadEnded(
-                "This upload has ended.", hint="Look whether the file is there."
-            )
+        # Another request may have moved the part just now, or a crash came behind that.
+        if row is None or part.stat().st_size < row.offset:
+            remove(upload)
+            raise _ended()
         yield row
+
+
+def _ended() -> UploadEnded:
+    return UploadEnded("This upload has ended.", hint="Look whether the file is there.")
 
 
 def _write(row: Upload, pieces: Iterable[bytes]) -> int:
     """Write a part behind what has arrived; return the new offset.
 
-    Raises: PartTooLong (nothing of it is kept).
+    Raises: PartTooLong, DiskFull (nothing of it is kept).
     """
+    try:
+        return _written(row, pieces)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.truncate(part_of(row), row.offset)
+        raise DiskFull(
+            f"The server has no room for this part of {row.path}; "
+            f"{row.offset} bytes of it are kept.",
+            hint="Send the part again later, or ask a lab admin to free space.",
+        ) from exc
+
+
+def _written(row: Upload, pieces: Iterable[bytes]) -> int:
     with part_of(row).open("r+b") as file:
         give_to_owner_of(row.testbed.project.files, file.fileno())
         file.truncate(row.offset)  # what a crash left of a part that was not noted
@@ -216,7 +245,9 @@ def _put_in_place(row: Upload, part: Path) -> None:
         target = testbed.project.file(row.path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(target)
+            with transaction.atomic():
+                _take_row(row)
+                part.replace(target)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as exc:
             raise PathOutside(
                 f"{row.path!r} is a file in one place and a folder in another.",
@@ -224,6 +255,12 @@ def _put_in_place(row: Upload, part: Path) -> None:
             ) from exc
         finally:
             count_again(testbed)
+
+
+def _take_row(row: Upload) -> None:
+    """Delete an upload's row; of two requests one does. Raises: UploadEnded."""
+    if not Upload.objects.filter(pk=row.pk).delete()[0]:
+        raise _ended()
 
 
 def _expected(seen: str) -> str | None:

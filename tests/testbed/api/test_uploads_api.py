@@ -1,8 +1,10 @@
 """Uploads in parts: begun, gone on with, ended, and attacked."""
 
 import base64
+import errno
 import os
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
 from itertools import chain, repeat
@@ -14,10 +16,13 @@ from django.utils import timezone
 
 from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.locks import held
+from testbed.api.problems import status_of
 from testbed.models import Allowance, Entry, Share, Testbed, Upload
 from testbed.testbeds.resumable.receiving import (
     MOST_OPEN,
+    DiskFull,
     PartTooLong,
+    UploadEnded,
     part_of,
     receive,
 )
@@ -405,3 +410,64 @@ def test_yaml_that_is_never_parsed_is_not_taken_in_parts(ask: Ask, testbed: Test
 
     assert (refused.status_code, late.status_code) == (422, 422)
     assert testbed.project.yaml.read_bytes() == yaml
+
+
+def test_part_that_another_request_moved_is_not_made_anew_of_zeros(
+    ask: Ask, testbed: Testbed
+):
+    """As between the last part's rename and the end of its row, or behind a crash."""
+    testbed.project.file("a.img").write_bytes(b"old")
+    place = begun(ask, path="a.img", replaces="*").headers["Location"]
+    row = receive(Upload.objects.get(), 0, [DISK])
+    part_of(row).replace(testbed.project.file("a.img"))
+
+    answer = part(ask, place, len(DISK), b"")
+
+    assert answer.status_code == 410
+    assert testbed.project.file("a.img").read_bytes() == DISK
+    assert not Upload.objects.exists()
+    assert not part_of(row).exists()
+
+
+def test_upload_is_not_ended_while_a_part_comes(ask: Ask, testbed: Testbed):
+    place = begun(ask).headers["Location"]
+
+    with held(part_of(Upload.objects.get())):
+        busy = ask("DELETE", place)
+    ended = ask("DELETE", place)
+
+    assert (busy.status_code, ended.status_code) == (423, 204)
+    assert ask("HEAD", place).status_code == 404
+
+
+def test_part_to_an_upload_whose_row_goes_meanwhile_is_refused(
+    ask: Ask, testbed: Testbed
+):
+    begun(ask)
+    row = Upload.objects.get()
+
+    def pieces() -> Iterator[bytes]:
+        yield DISK[:300]
+        Upload.objects.all().delete()
+
+    with pytest.raises(UploadEnded):
+        receive(row, 0, pieces())
+
+    assert not part_of(row).exists()
+
+
+def test_full_disk_keeps_the_parts_before(ask: Ask, testbed: Testbed):
+    begun(ask)
+    row = receive(Upload.objects.get(), 0, [DISK[:300]])
+
+    def pieces() -> Iterator[bytes]:
+        yield DISK[300:600]
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFull) as refused:
+        receive(row, 300, pieces())
+
+    assert status_of(refused.value) == 507
+    assert refused.value.hint
+    assert part_of(row).read_bytes() == DISK[:300]
+    assert receive(row, 300, [DISK[300:]]).offset == len(DISK)
