@@ -68,16 +68,19 @@ def files_bytes_of(user: User, *, but: Testbed | None = None) -> int:
     return found + TrashItem.objects.filter(owner=user).size_bytes()
 
 
-def reserve(testbed: Testbed, new_bytes: int, *, is_more: bool) -> None:
+def reserve(
+    testbed: Testbed, new_bytes: int, *, is_more: bool, trashed: int = 0
+) -> None:
     """Note the sum that a testbed's files are about to have.
 
-    Uploads of one user wait for one another here, so that two never take the same
-    bytes. With less than before there is no limit. Raises: LimitReached.
+    `trashed` are the bytes that go to the trash with that. Uploads of one user wait for
+    one another here, so that two never take the same bytes. With less than before there
+    is no limit. Raises: LimitReached.
     """
     with transaction.atomic():
         wait_for_other_uploads(testbed.owner)
         if is_more:
-            elsewhere = files_bytes_of(testbed.owner, but=testbed)
+            elsewhere = files_bytes_of(testbed.owner, but=testbed) + trashed
             require_files(testbed.owner, in_testbed=new_bytes, elsewhere=elsewhere)
         Testbed.objects.filter(pk=testbed.pk).update(files_bytes=new_bytes)
 

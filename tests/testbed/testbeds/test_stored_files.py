@@ -64,6 +64,17 @@ def test_upload_walks_no_other_testbed_of_its_owner(owner: User):
     update_files(testbed, {"a": bytes(500)})
 
 
+def test_content_that_a_fetch_moves_to_the_trash_counts(owner: User):
+    testbed = create_testbed(owner, "lab", {**YAML, "a": bytes(400 * 1024)})
+
+    update_files(testbed, {"a": b"1" * 400 * 1024}, to_trash=["a"])
+    with pytest.raises(LimitReached, match="all testbeds of olive"):
+        update_files(testbed, {"a": b"2" * 400 * 1024}, to_trash=["a"])
+
+    assert files_bytes_of(owner) == 13 + 800 * 1024
+    assert testbed.project.file("a").read_bytes()[:1] == b"1"
+
+
 def test_testbed_of_an_earlier_version_is_counted_once(owner: User):
     testbed = create_testbed(owner, "lab", {**YAML, "a": bytes(100)})
     Testbed.objects.update(files_bytes=None)
