@@ -25,6 +25,7 @@ from testbed.sharing.people import UnknownName, clean_name, known_to
 from testbed.testbeds.stored_files import (
     files_bytes,
     files_bytes_of,
+    open_bytes,
     wait_for_other_uploads,
 )
 
@@ -59,7 +60,8 @@ def require_limits(testbed: Testbed, user: User, group: Group | None) -> None:
     `group` is the one that it stays charged to.
     """
     elsewhere = files_bytes_of(user, but=testbed)
-    require_files(user, in_testbed=files_bytes(testbed), elsewhere=elsewhere)
+    in_testbed = files_bytes(testbed) + open_bytes(testbed)
+    require_files(user, in_testbed=in_testbed, elsewhere=elsewhere)
     if group is None:
         require_account(testbed, user)
 

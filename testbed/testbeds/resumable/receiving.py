@@ -14,7 +14,6 @@ from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q, Sum
 from django.utils import timezone
 
 from orchestration.compose.files import composed
@@ -22,7 +21,7 @@ from orchestration.errors import PathOutside, TestbedError
 from orchestration.files import give_to_owner_of
 from orchestration.locks import held_if_free
 from testbed.access.limits import LimitReached, require_files
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act, may, record_act
 from testbed.models import Testbed, Upload
 from testbed.testbeds.editing import digest_of, open_file, require_seen
 from testbed.testbeds.files import files_locked
@@ -30,6 +29,7 @@ from testbed.testbeds.stored_files import (
     count_again,
     files_bytes_of,
     list_files,
+    open_bytes,
     reserve,
     wait_for_other_uploads,
 )
@@ -144,6 +144,13 @@ def remove(upload: Upload) -> None:
     part_of(upload).unlink(missing_ok=True)
 
 
+def end_forbidden(testbed: Testbed) -> None:
+    """End the uploads of those who may not edit a testbed any more."""
+    for upload in Upload.objects.filter(testbed=testbed).select_related("user"):
+        if not may(upload.user, Act.EDIT, testbed):
+            remove(upload)
+
+
 def part_of(upload: Upload) -> Path:
     """Return the file that holds what has arrived."""
     return upload.testbed.directory / "uploads" / upload.key
@@ -160,12 +167,8 @@ def _require_one_more(user: User) -> None:
 def _require_room(testbed: Testbed, bytes_then: int) -> None:
     """Let a testbed have so many bytes beside what is under way. Raises: LimitReached."""
     owner = testbed.owner
-    under_way = Upload.objects.filter(testbed__owner=owner).aggregate(
-        here=Sum("size", filter=Q(testbed=testbed)),
-        elsewhere=Sum("size", filter=~Q(testbed=testbed)),
-    )
-    elsewhere = files_bytes_of(owner, but=testbed) + (under_way["elsewhere"] or 0)
-    in_testbed = bytes_then + (under_way["here"] or 0)
+    elsewhere = files_bytes_of(owner, but=testbed)
+    in_testbed = bytes_then + open_bytes(testbed)
     require_files(owner, in_testbed=in_testbed, elsewhere=elsewhere)
 
 
@@ -241,7 +244,8 @@ def _put_in_place(row: Upload, part: Path) -> None:
         kept = list_files(testbed)
         check_bounds(dict.fromkeys((*kept, row.path), b""))
         found = sum(kept[name] for name in kept.keys() - {row.path}) + row.size
-        reserve(testbed, found, is_more=found > sum(kept.values()))
+        is_more = found > sum(kept.values())
+        reserve(testbed, found, is_more=is_more, ended=row)
         target = testbed.project.file(row.path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,11 @@ from django.utils import timezone
 
 from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.locks import held
+from testbed.access.limits import LimitReached
 from testbed.api.problems import status_of
 from testbed.models import Allowance, Entry, Share, Testbed, Upload
+from testbed.sharing.shares import take_away
+from testbed.testbeds.files import create_testbed
 from testbed.testbeds.resumable.receiving import (
     MOST_OPEN,
     DiskFull,
@@ -27,6 +30,7 @@ from testbed.testbeds.resumable.receiving import (
     receive,
 )
 from testbed.testbeds.resumable.sweeping import forget_old_uploads
+from testbed.testbeds.stored_files import files_bytes_of
 from tests.testbed.api.conftest import Ask, asker
 from tests.testbed.conftest import ShareWith
 
@@ -297,6 +301,57 @@ def test_announced_bytes_count_against_the_owners_limits(
 
     assert [one.status_code for one in (first, second, third)] == [201, 422, 201]
     assert "are allowed" in second.json()["detail"]
+
+
+def test_announced_bytes_count_for_files_saved_in_other_ways(
+    ask: Ask, owner: User, testbed: Testbed
+):
+    Allowance.objects.create(user=owner, testbed_mib=2, user_mib=3)
+    large = bytes(1024**2 + 512 * 1024)
+    put = {"kind": "application/octet-stream", "If_None_Match": "*"}
+    begun(ask, len(large))
+
+    refused = ask("PUT", "/testbeds/olive/lab/files/b.img", large, **put)
+    with pytest.raises(LimitReached):
+        create_testbed(
+            owner, "other", {"kvm-compose.yaml": b"", "b": large, "c": large}
+        )
+    whole = part(ask, f"/uploads/{Upload.objects.get().key}", 0, large)
+
+    assert (refused.status_code, whole.status_code) == (422, 204)
+    assert files_bytes_of(owner) == len(large) + testbed.project.yaml.stat().st_size
+
+
+def test_owner_lists_and_ends_the_uploads_of_others(
+    ask: Ask, testbed: Testbed, share: ShareWith
+):
+    editor = share(testbed, "editor")
+    place = begun(asker(editor, "edit")).headers["Location"]
+
+    listed = ask("GET", "/uploads").json()["items"]
+    offset = ask("HEAD", place)
+    ended = ask("DELETE", place)
+
+    assert [(one["user"], one["path"]) for one in listed] == [
+        (editor.username, "disks/a.img")
+    ]
+    assert (offset.status_code, ended.status_code) == (404, 204)
+    assert not Upload.objects.exists()
+
+
+def test_upload_ends_with_the_share_that_it_was_sent_by(
+    ask: Ask, owner: User, testbed: Testbed, share: ShareWith
+):
+    begun(ask, path="own.img")
+    other = asker(share(testbed, "editor"), "edit")
+    place = begun(other).headers["Location"]
+    part(other, place, 0, DISK[:300])
+    gone = part_of(Upload.objects.get(path="disks/a.img"))
+
+    take_away(Share.objects.get(), owner)
+
+    assert Upload.objects.get().path == "own.img"
+    assert not gone.exists()
 
 
 def test_number_of_open_uploads_is_bounded(ask: Ask, testbed: Testbed):
