@@ -25,6 +25,7 @@ from testbed.testbeds.resumable.receiving import (
     UploadEnded,
     WrongOffset,
 )
+from testbed.testbeds.stored_files import TooManyDigests
 
 ADDRESS = "/api/"
 CONTENT_TYPE = "application/problem+json"
@@ -36,6 +37,7 @@ _STATUSES: Mapping[type[TestbedError], int] = {
     Unconfirmed: PRECONDITION_REQUIRED,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyDownloads: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyDigests: HTTPStatus.TOO_MANY_REQUESTS,
     TokenInvalid: HTTPStatus.UNAUTHORIZED,
     UploadEnded: HTTPStatus.GONE,
     UploadBusy: HTTPStatus.LOCKED,

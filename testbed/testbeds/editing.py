@@ -8,13 +8,11 @@ bytes (line ends, byte order mark); `files` writes them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from typing import BinaryIO
 
 from django.contrib.auth.models import User
 
-from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, StateError, TestbedError
+from orchestration.project.digests import digest_of_file
 from orchestration.project.folder import YAML_NAME
 from orchestration.project.groups import GroupRecord
 from testbed.access.permissions import Act, record_act
@@ -26,7 +24,6 @@ from testbed.testbeds.texts import MAX_TEXT_BYTES, Text, put_back, read_text
 from testbed.testbeds.uploads import check_yaml, safe_path
 
 NAMED = 5
-PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,10 @@ def open_file(testbed: Testbed, path: str) -> Opened:
         return Opened(path, 0, "", Text("", ()))
     size = found.stat().st_size
     if size > MAX_TEXT_BYTES:  # a disk image is never whole in memory
-        return Opened(path, size, digest_of(found), None)
+        return Opened(path, size, digest_of_file(found), None)
     content = found.read_bytes()
     digest = sha256(content).hexdigest()
     return Opened(path, len(content), digest, read_text(content))
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, which is read in pieces."""
-    with open_real(path) as file:
-        return digest_in(file)
-
-
-def digest_in(file: BinaryIO) -> str:
-    """Return the SHA-256 of the rest of an open file, which is read in pieces."""
-    found = sha256()
-    for piece in iter(lambda: file.read(PIECE_BYTES), b""):
-        found.update(piece)
-    return found.hexdigest()
 
 
 def require_seen(now: Opened, seen: str | None) -> None:

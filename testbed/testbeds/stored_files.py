@@ -6,7 +6,10 @@ hour every folder is counted again, because an administrator may have changed on
 """
 
 import os
+import threading
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.contrib.auth.models import User
@@ -16,11 +19,16 @@ from django.db.models import QuerySet, Sum
 from orchestration.errors import PathOutside
 from orchestration.project.digests import digest_of_file
 from orchestration.project.folder import YAML_NAME
-from testbed.access.limits import require_files
+from testbed.access.limits import LimitReached, require_files
 from testbed.models import Testbed, TrashItem, Upload
 
 # Clients send larger files in other ways than one by one.
 MOST_DIGESTED = 64 * 1024**2
+# Of one user, in one process of the web: digests of large files take its threads.
+MOST_DIGESTING = 2
+UNCOUNTED = 1024**2
+_digesting = Counter[int]()
+_counting = threading.Lock()
 
 
 def list_files(testbed: Testbed) -> dict[str, int]:
@@ -50,6 +58,35 @@ def _digest_or_none(path: Path) -> str:
         return digest_of_file(path)
     except (OSError, PathOutside):
         return ""
+
+
+class TooManyDigests(LimitReached):
+    """As many files of a user are being read for their digests as may be at once."""
+
+
+@contextmanager
+def digesting(user: User, size: int) -> Iterator[None]:
+    """Count a request that reads so many bytes at once. Raises: TooManyDigests.
+
+    Small files are not counted.
+    """
+    if size <= UNCOUNTED:
+        yield
+        return
+    with _counting:
+        if _digesting[user.pk] >= MOST_DIGESTING:
+            raise TooManyDigests(
+                f"{MOST_DIGESTING} of your requests are reading whole files.",
+                hint="Wait until one is answered.",
+            )
+        _digesting[user.pk] += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _digesting[user.pk] -= 1
+            if not _digesting[user.pk]:
+                del _digesting[user.pk]
 
 
 def files_bytes(testbed: Testbed) -> int:

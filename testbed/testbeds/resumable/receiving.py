@@ -20,13 +20,15 @@ from orchestration.compose.files import composed
 from orchestration.errors import PathOutside, TestbedError
 from orchestration.files import give_to_owner_of
 from orchestration.locks import held_if_free
+from orchestration.project.digests import digest_of_file
 from testbed.access.limits import LimitReached, require_files
 from testbed.access.permissions import Act, may, record_act
 from testbed.models import Testbed, Upload
-from testbed.testbeds.editing import digest_of, open_file, require_seen
+from testbed.testbeds.editing import open_file, require_seen
 from testbed.testbeds.files import files_locked
 from testbed.testbeds.stored_files import (
     count_again,
+    digesting,
     files_bytes_of,
     list_files,
     open_bytes,
@@ -69,12 +71,13 @@ def begin(
 ) -> Upload:
     """Begin an upload; `seen` and `sha256` are as in its row.
 
-    Raises: PathOutside, EditConflict, LimitReached, UploadRefused.
+    Raises: PathOutside, EditConflict, LimitReached, UploadRefused, TooManyDigests.
     """
     plain = safe_path(composed(path))
     check_yaml(plain, size)
-    require_seen(open_file(testbed, plain), _expected(seen))
     kept = list_files(testbed)
+    with digesting(user, kept.get(plain, 0)):
+        require_seen(open_file(testbed, plain), _expected(seen))
     check_bounds(dict.fromkeys((*kept, plain), b""))
     others = sum(kept[name] for name in kept.keys() - {plain})
     with transaction.atomic():
@@ -116,11 +119,12 @@ def finish(upload: Upload) -> str:
     """Put a whole upload in its place; return its digest.
 
     Where the file there is another one by now, the upload stays. Raises: UploadEnded,
-    UploadBusy, WrongDigest, EditConflict, LimitReached, PathOutside.
+    UploadBusy, WrongDigest, EditConflict, LimitReached, PathOutside, TooManyDigests.
     """
     with _alone(upload) as row:
         part = part_of(row)
-        digest = digest_of(part)
+        with digesting(row.user, row.size):
+            digest = digest_of_file(part)
         if row.sha256 and digest != row.sha256:
             remove(row)
             raise WrongDigest(

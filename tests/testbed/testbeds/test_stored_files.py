@@ -11,11 +11,15 @@ from django.db import connection
 
 from orchestration.errors import PathOutside
 from testbed.access.limits import LimitReached
+from testbed.api.problems import status_of
 from testbed.models import Testbed
 from testbed.testbeds import stored_files
 from testbed.testbeds.files import create_testbed, delete_file, update_files
 from testbed.testbeds.stored_files import (
+    UNCOUNTED,
+    TooManyDigests,
     count_all_again,
+    digesting,
     files_bytes,
     files_bytes_of,
     list_files,
@@ -124,3 +128,17 @@ def test_of_two_simultaneous_uploads_one_passes(
 
     assert len(refused) == 1
     assert files_bytes_of(owner) < MIB
+
+
+def test_large_files_of_a_user_are_digested_two_at_a_time(owner: User, admin: User):
+    large = UNCOUNTED + 1
+
+    with digesting(owner, large), digesting(owner, large):
+        with digesting(admin, large), digesting(owner, UNCOUNTED):
+            pass
+        with pytest.raises(TooManyDigests) as refused, digesting(owner, large):
+            pass
+
+    assert status_of(refused.value) == 429
+    with digesting(owner, large):
+        pass
