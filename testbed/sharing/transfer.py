@@ -22,6 +22,7 @@ from testbed.models.listing.names import free_name
 from testbed.models.runs import require_no_run
 from testbed.sharing.charging import require_account
 from testbed.sharing.people import UnknownName, clean_name, known_to
+from testbed.testbeds.resumable.receiving import end_forbidden
 from testbed.testbeds.stored_files import (
     files_bytes,
     files_bytes_of,
@@ -89,4 +90,5 @@ def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> 
             Share.objects.update_or_create(testbed=row, user=former, defaults=given)
         named = f" as {name}" if name != row.name else ""
         record_act(by, Act.TRANSFER, row, f"gave it from {former} to {to}{named}")
+    end_forbidden(Testbed.objects.get(pk=testbed.pk))
     request_key_pushes()
