@@ -34,15 +34,24 @@ def held(path: Path, *, shared: bool = False) -> Iterator[int]:
 
 @contextmanager
 def held_if_free(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
-    """Hold the lock if it becomes free in time; yields whether it is held."""
+    """Hold the lock if it becomes free in time; yields whether it is held.
+
+    The lock is that of the file which is at the path when it is held.
+    """
     deadline = time.monotonic() + wait_s
     descriptor = _open(path)
     try:
-        while (
-            not (is_held := lock(descriptor, wait=False))
-            and time.monotonic() < deadline
-        ):
-            time.sleep(POLL_S)
+        while True:
+            is_held = lock(descriptor, wait=False)
+            if is_held and _is_at(path, descriptor):
+                break
+            if is_held:  # its holder moved or removed it meanwhile
+                gone, descriptor = descriptor, _open(path)
+                os.close(gone)
+            elif time.monotonic() >= deadline:
+                break
+            else:
+                time.sleep(POLL_S)
         yield is_held
     finally:
         os.close(descriptor)
@@ -72,6 +81,13 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = True) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _open(path: Path) -> int:

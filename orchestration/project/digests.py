@@ -5,19 +5,23 @@ page, whether an input of a golden image was edited. A context may hold many meg
 it is read again only when the metadata of its files changed.
 """
 
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 from orchestration.compose.files import FolderFiles, open_real, resolve_inside
 from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
-from orchestration.errors import TestbedError
+from orchestration.errors import PathOutside, TestbedError
 from orchestration.project.contexts import context_digest
 from orchestration.state.model import GuestState, State
 
 PIECE_BYTES = 1024 * 1024
-Look = tuple[tuple[str, int, int, int, int, int], ...]
+Entry = tuple[str, int, int, int, int, int]
+Look = tuple[Entry, ...]
 
 
 def digest_of_script(files: Path, path: str) -> str:
@@ -29,6 +33,21 @@ def digest_of_script(files: Path, path: str) -> str:
 def digest_of_file(file: Path) -> str:
     """Digest a file by its real path. Raises: OSError, PathOutside (a link)."""
     return _script(file, look_at(file))
+
+
+def digest_of_open(file: BinaryIO, path: Path) -> str:
+    """Digest an open file, of this real path unless it was replaced since.
+
+    The file is read again only when its metadata changed, as in `digest_of_file`.
+    Raises: OSError.
+    """
+    look = (_entry(path, os.fstat(file.fileno())),)
+    with suppress(FileNotFoundError, PathOutside):  # it is being replaced
+        if look_at(path) == look:
+            digest = _script(path, look)
+            if look_at(path) == look:
+                return digest
+    return _digest_in(file)
 
 
 def digest_of_context(files: Path, path: str) -> str:
@@ -111,10 +130,15 @@ def _context_now(files: Path, path: str | None) -> str:
 @lru_cache(maxsize=1024)
 def _script(file: Path, look: Look) -> str:
     """Digest a script; `look` is taken before and keys the cache, as in `_context`."""
-    digest = sha256()
     with open_real(file) as script:
-        for piece in iter(lambda: script.read(PIECE_BYTES), b""):
-            digest.update(piece)
+        return _digest_in(script)
+
+
+def _digest_in(file: BinaryIO) -> str:
+    digest = sha256()
+    file.seek(0)
+    for piece in iter(lambda: file.read(PIECE_BYTES), b""):
+        digest.update(piece)
     return digest.hexdigest()
 
 
@@ -124,11 +148,15 @@ def _context(source: Path, root: Path, look: Look) -> str:
     return context_digest(source, root)
 
 
-def _entries(source: Path) -> Iterator[tuple[str, int, int, int, int, int]]:
+def _entries(source: Path) -> Iterator[Entry]:
     for path in (source, *source.rglob("*")):
         try:
             found = path.lstat()
         except OSError:  # it was just removed, or was never there
             continue
-        times = (found.st_mtime_ns, found.st_ctime_ns)
-        yield (str(path), found.st_ino, found.st_mode, found.st_size, *times)
+        yield _entry(path, found)
+
+
+def _entry(path: Path, found: os.stat_result) -> Entry:
+    times = (found.st_mtime_ns, found.st_ctime_ns)
+    return (str(path), found.st_ino, found.st_mode, found.st_size, *times)

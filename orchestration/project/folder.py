@@ -25,6 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from orchestration.compose.files import resolve_inside
+from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.errors import StateError
 from orchestration.files import (
     PASSABLE,
@@ -42,6 +43,15 @@ Stamp = tuple[int, ...]
 # pydantic's property takes longer than the rest of a marker.
 _MARKERS = frozenset(Markers.model_fields)
 logger = logging.getLogger(__name__)
+
+
+def read_yaml(path: Path) -> bytes:
+    """Read at most one byte more of a YAML than may be parsed; empty without a file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(SIZE_LIMIT_BYTES + 1)
+    except (FileNotFoundError, IsADirectoryError):
+        return b""
 
 
 class Project:
@@ -62,6 +72,10 @@ class Project:
     def yaml(self) -> Path:
         """The user's kvm-compose.yaml."""
         return self.files / YAML_NAME
+
+    def read_yaml(self) -> bytes:
+        """Read the YAML as `read_yaml` does."""
+        return read_yaml(self.yaml)
 
     @property
     def identity_file(self) -> Path:
@@ -184,8 +198,8 @@ class Project:
             os.close(handle)
 
     def yaml_sha256(self) -> str:
-        """Digest the current YAML; empty when there is none."""
-        return sha256(self.yaml.read_bytes()).hexdigest() if self.yaml.exists() else ""
+        """Digest the current YAML, as it is read; empty when there is none."""
+        return sha256(self.read_yaml()).hexdigest() if self.yaml.exists() else ""
 
     def _replace(self, state: State) -> None:
         self._replace_file(self.state_file, state)

@@ -19,11 +19,13 @@ from testbed.pages.streaming import TooManyDownloads
 from testbed.testbeds.editing import EditConflict
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.resumable.receiving import (
+    DiskFull,
     PartTooLong,
     UploadBusy,
     UploadEnded,
     WrongOffset,
 )
+from testbed.testbeds.stored_files import TooManyDigests
 
 ADDRESS = "/api/"
 CONTENT_TYPE = "application/problem+json"
@@ -35,10 +37,12 @@ _STATUSES: Mapping[type[TestbedError], int] = {
     Unconfirmed: PRECONDITION_REQUIRED,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyDownloads: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyDigests: HTTPStatus.TOO_MANY_REQUESTS,
     TokenInvalid: HTTPStatus.UNAUTHORIZED,
     UploadEnded: HTTPStatus.GONE,
     UploadBusy: HTTPStatus.LOCKED,
     WrongOffset: HTTPStatus.CONFLICT,
+    DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     PartTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
 }
 

@@ -55,7 +55,7 @@ def _record_origin(found: Testbed, source: Testbed, user: User) -> None:
 def _yaml(testbed: Testbed) -> bytes:
     if not testbed.project.yaml.is_file():
         raise StateError(f"Testbed {testbed} has no {YAML_NAME}.")
-    return testbed.project.yaml.read_bytes()
+    return testbed.project.read_yaml()
 
 
 def _names(testbed: Testbed, copy: str) -> dict[str, str]:

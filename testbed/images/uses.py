@@ -14,7 +14,7 @@ from orchestration.compose.language.schema import CloudImage, Libvirt
 from orchestration.compose.loader import load_spec
 from orchestration.errors import StateError
 from orchestration.inventory.image_uses import claims
-from orchestration.project.folder import Project, Stamp
+from orchestration.project.folder import Project, Stamp, read_yaml
 from testbed.models import PlannedStart, SavedImage, Testbed
 
 # States are large, and few of them name such a file at all.
@@ -74,7 +74,7 @@ def _names(testbed: Testbed, image: SavedImage) -> bool:
 @lru_cache(maxsize=_KEPT)
 def _named_in(path: Path, stamp: Stamp) -> frozenset[str]:
     """Return the names of images in a YAML; `stamp` identifies the file's version."""
-    kinds = (one.machine.kind for one in load_spec(_bytes_of(path)).draft.machines)
+    kinds = (one.machine.kind for one in load_spec(read_yaml(path)).draft.machines)
     disks = (kind.libvirt_type for kind in kinds if isinstance(kind, Libvirt))
     return frozenset(disk.name for disk in disks if isinstance(disk, CloudImage))
 

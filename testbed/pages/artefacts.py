@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from orchestration.errors import PathOutside, TestbedError
+from orchestration.compose.files import open_real
+from orchestration.compose.rules.scripts import SCRIPT_LIMIT_BYTES
+from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command
 from orchestration.plan.situation import without_login
@@ -170,7 +172,21 @@ def _script(
         return
     if file.is_file():
         path = file.relative_to(project.files.resolve()).as_posix()
-        yield Artefact(f"{folder}/scripts/{path}", when, file.read_bytes)
+        yield Artefact(
+            f"{folder}/scripts/{path}", when, partial(_script_bytes, file, path)
+        )
+
+
+def _script_bytes(file: Path, path: str) -> bytes:
+    """Read a script that may run. Raises: StateError (it became too large)."""
+    with open_real(file) as script:
+        content = script.read(SCRIPT_LIMIT_BYTES + 1)
+    if len(content) > SCRIPT_LIMIT_BYTES:
+        raise StateError(
+            f"The script {path} is larger than {SCRIPT_LIMIT_BYTES // 1024} KiB.",
+            hint="Download it among the testbed's files.",
+        )
+    return content
 
 
 def _kept(project: Project, path: str) -> Path:

@@ -11,6 +11,7 @@ from orchestration.errors import TestbedError
 from testbed.access.permissions import Act, record_act
 from testbed.celery import request_key_pushes
 from testbed.models import Share, Testbed
+from testbed.testbeds.resumable.receiving import end_forbidden
 
 MOST_SHARES = 200
 
@@ -49,9 +50,13 @@ def change_share(share: Share, role: str, by: User) -> None:
 
 
 def take_away(share: Share, by: User) -> None:
-    """Take a share away; open pages, sockets and consoles lose it within seconds."""
+    """Take a share away, and end the uploads that were sent by it.
+
+    Open pages, sockets and consoles lose it within seconds.
+    """
     what = f"took {share.role} from {_named(share)}"
     share.delete()
+    end_forbidden(share.testbed)
     _note(share, by, what)
 
 

@@ -22,9 +22,11 @@ from testbed.models.listing.names import free_name
 from testbed.models.runs import require_no_run
 from testbed.sharing.charging import require_account
 from testbed.sharing.people import UnknownName, clean_name, known_to
+from testbed.testbeds.resumable.receiving import end_forbidden
 from testbed.testbeds.stored_files import (
     files_bytes,
     files_bytes_of,
+    open_bytes,
     wait_for_other_uploads,
 )
 
@@ -59,7 +61,8 @@ def require_limits(testbed: Testbed, user: User, group: Group | None) -> None:
     `group` is the one that it stays charged to.
     """
     elsewhere = files_bytes_of(user, but=testbed)
-    require_files(user, in_testbed=files_bytes(testbed), elsewhere=elsewhere)
+    in_testbed = files_bytes(testbed) + open_bytes(testbed)
+    require_files(user, in_testbed=in_testbed, elsewhere=elsewhere)
     if group is None:
         require_account(testbed, user)
 
@@ -87,4 +90,5 @@ def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> 
             Share.objects.update_or_create(testbed=row, user=former, defaults=given)
         named = f" as {name}" if name != row.name else ""
         record_act(by, Act.TRANSFER, row, f"gave it from {former} to {to}{named}")
+    end_forbidden(Testbed.objects.get(pk=testbed.pk))
     request_key_pushes()

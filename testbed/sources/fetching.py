@@ -15,6 +15,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedBusy, TestbedError
+from orchestration.project.digests import digest_of_file
 from orchestration.terminal import plain
 from orchestration.transport.names import own_addresses
 from orchestration.transport.reachable import HOST
@@ -31,7 +32,6 @@ from testbed.sources.comparing import Comparison, Sides, compare, digest_of
 from testbed.sources.git import USUAL, Commit, FetchFailed, Keys, Rules, fetch_commit
 from testbed.sources.keys import private_key_of
 from testbed.sources.places import Place, SourceRefused, place_of
-from testbed.testbeds.editing import digest_of as digest_of_file
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import read_text

@@ -8,13 +8,11 @@ bytes (line ends, byte order mark); `files` writes them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from typing import BinaryIO
 
 from django.contrib.auth.models import User
 
-from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, StateError, TestbedError
+from orchestration.project.digests import digest_of_file
 from orchestration.project.folder import YAML_NAME
 from orchestration.project.groups import GroupRecord
 from testbed.access.permissions import Act, record_act
@@ -23,10 +21,9 @@ from testbed.models.runs import require_no_run
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import MAX_TEXT_BYTES, Text, put_back, read_text
-from testbed.testbeds.uploads import safe_path
+from testbed.testbeds.uploads import check_yaml, safe_path
 
 NAMED = 5
-PIECE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,10 @@ def open_file(testbed: Testbed, path: str) -> Opened:
         return Opened(path, 0, "", Text("", ()))
     size = found.stat().st_size
     if size > MAX_TEXT_BYTES:  # a disk image is never whole in memory
-        return Opened(path, size, digest_of(found), None)
+        return Opened(path, size, digest_of_file(found), None)
     content = found.read_bytes()
     digest = sha256(content).hexdigest()
     return Opened(path, len(content), digest, read_text(content))
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, which is read in pieces."""
-    with open_real(path) as file:
-        return digest_in(file)
-
-
-def digest_in(file: BinaryIO) -> str:
-    """Return the SHA-256 of the rest of an open file, which is read in pieces."""
-    found = sha256()
-    for piece in iter(lambda: file.read(PIECE_BYTES), b""):
-        found.update(piece)
-    return found.hexdigest()
 
 
 def require_seen(now: Opened, seen: str | None) -> None:
@@ -136,7 +119,8 @@ def add_files(testbed: Testbed, files: Mapping[str, bytes], user: User) -> None:
 def put_yaml_back(testbed: Testbed, found: GroupRecord) -> str:
     """Make a group's YAML the present one; return the path of the one before.
 
-    Raises: StateError (nothing is known of it), TestbedBusy, LimitReached.
+    Raises: StateError (nothing is known of it), TestbedBusy, LimitReached,
+    UploadRefused (the present YAML is huge).
     """
     if not found.compose:
         raise StateError(
@@ -145,9 +129,11 @@ def put_yaml_back(testbed: Testbed, found: GroupRecord) -> str:
         )
     with files_locked(testbed):
         require_no_run(testbed.runs.all())
+        yaml = testbed.project.read_yaml()
+        check_yaml(YAML_NAME, len(yaml))  # else a part of it would be kept
         kept = _free_name(testbed, f"kvm-compose.before-{found.name}")
         files = {
-            kept: testbed.project.yaml.read_bytes(),
+            kept: yaml,
             YAML_NAME: found.compose.encode(),
         }
         update_files(testbed, files)
@@ -168,13 +154,17 @@ def require_new(testbed: Testbed, path: str) -> str:
 
 
 def rename_file(testbed: Testbed, path: str, new: str) -> str:
-    """Give a file another path; return it. Raises: PathOutside, StateError."""
+    """Give a file another path; return it.
+
+    Raises: PathOutside, StateError, UploadRefused.
+    """
     with files_locked(testbed):
         if safe_path(path) == YAML_NAME:
             raise StateError(f"{YAML_NAME} keeps its name.", hint="Copy it instead.")
         if path not in list_files(testbed):
             raise StateError(f"There is no file {path}.", hint="Load the page again.")
         plain = require_new(testbed, new)
+        check_yaml(plain, list_files(testbed)[path])
         target = testbed.project.file(plain)
         target.parent.mkdir(parents=True, exist_ok=True)
         testbed.project.file(path).rename(target)

@@ -102,7 +102,7 @@ def copy_testbed(source: Testbed, user: User, name: str, yaml: bytes) -> Testbed
     """
     with files_locked(source):
         sizes = list_files(source) | {YAML_NAME: len(yaml)}
-        check_bounds(dict.fromkeys(sizes, b""))
+        check_bounds(dict.fromkeys(sizes, b"") | {YAML_NAME: yaml})
         with _created(user, name, sum(sizes.values())) as testbed:
             for path in sizes.keys() - {YAML_NAME}:
                 _copy(source.project.file(path), testbed.project.file(path))
@@ -157,7 +157,9 @@ def update_files(
     check_bounds({**dict.fromkeys(kept, b""), **files})
     _require_no_file_above(kept.keys() | files.keys())
     found = sum(kept[path] for path in kept.keys() - files.keys()) + _bytes_of(files)
-    reserve(testbed, found, is_more=found > sum(here.values()))
+    trashed = sum(here[path] for path in to_trash) if settings.TRASH_DAYS else 0
+    is_more = found + trashed > sum(here.values())
+    reserve(testbed, found, is_more=is_more, trashed=trashed)
     testbed.project.create()
     try:
         for path in to_trash:

@@ -80,8 +80,12 @@ def findings_of_upload(files: Mapping[str, bytes], user: User) -> tuple[Finding,
 
 def findings_of(testbed: Testbed, lab: Lab | None = None) -> tuple[Finding, ...]:
     """Check a testbed's current YAML; no findings when there is none."""
-    yaml = testbed.project.yaml
-    return findings_of_text(testbed, yaml.read_bytes(), lab) if yaml.is_file() else ()
+    found = testbed.project
+    return (
+        findings_of_text(testbed, found.read_yaml(), lab)
+        if found.yaml.is_file()
+        else ()
+    )
 
 
 def findings_of_text(

@@ -403,7 +403,7 @@ def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spe
             f"This testbed has no {YAML_NAME}.", hint="Upload one, then try again."
         )
     return check(
-        project.yaml.read_bytes(),
+        project.read_yaml(),
         files=FolderFiles(project.files),
         catalogue=catalogue,
         testbed_name=testbed.slug,

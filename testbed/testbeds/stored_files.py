@@ -6,21 +6,29 @@ hour every folder is counted again, because an administrator may have changed on
 """
 
 import os
+import threading
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from orchestration.errors import PathOutside
 from orchestration.project.digests import digest_of_file
 from orchestration.project.folder import YAML_NAME
-from testbed.access.limits import require_files
-from testbed.models import Testbed, TrashItem
+from testbed.access.limits import LimitReached, require_files
+from testbed.models import Testbed, TrashItem, Upload
 
 # Clients send larger files in other ways than one by one.
 MOST_DIGESTED = 64 * 1024**2
+# Of one user, in one process of the web: digests of large files take its threads.
+MOST_DIGESTING = 2
+UNCOUNTED = 1024**2
+_digesting = Counter[int]()
+_counting = threading.Lock()
 
 
 def list_files(testbed: Testbed) -> dict[str, int]:
@@ -52,6 +60,35 @@ def _digest_or_none(path: Path) -> str:
         return ""
 
 
+class TooManyDigests(LimitReached):
+    """As many files of a user are being read for their digests as may be at once."""
+
+
+@contextmanager
+def digesting(user: User, size: int) -> Iterator[None]:
+    """Count a request that reads so many bytes at once. Raises: TooManyDigests.
+
+    Small files are not counted.
+    """
+    if size <= UNCOUNTED:
+        yield
+        return
+    with _counting:
+        if _digesting[user.pk] >= MOST_DIGESTING:
+            raise TooManyDigests(
+                f"{MOST_DIGESTING} of your requests are reading whole files.",
+                hint="Wait until one is answered.",
+            )
+        _digesting[user.pk] += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _digesting[user.pk] -= 1
+            if not _digesting[user.pk]:
+                del _digesting[user.pk]
+
+
 def files_bytes(testbed: Testbed) -> int:
     """Return the sum of a testbed's files as its row has it."""
     known = Testbed.objects.values_list("files_bytes", flat=True).get(pk=testbed.pk)
@@ -59,26 +96,48 @@ def files_bytes(testbed: Testbed) -> int:
 
 
 def files_bytes_of(user: User, *, but: Testbed | None = None) -> int:
-    """Return the sum of all files of a user with the trash, of one testbed excepted."""
+    """Return the sum of a user's files, trash and open uploads, but of one testbed."""
     own = Testbed.objects.filter(owner=user)
     own = own.exclude(pk=but.pk) if but else own
     for uncounted in own.filter(files_bytes=None):
         count_again(uncounted)
     found: int = own.aggregate(sum=Sum("files_bytes"))["sum"] or 0
-    return found + TrashItem.objects.filter(owner=user).size_bytes()
+    trash = TrashItem.objects.filter(owner=user).size_bytes()
+    return found + trash + _open_bytes(Upload.objects.filter(testbed__in=own))
 
 
-def reserve(testbed: Testbed, new_bytes: int, *, is_more: bool) -> None:
+def open_bytes(testbed: Testbed, *, but: Upload | None = None) -> int:
+    """Return the announced sizes of a testbed's open uploads, of one excepted."""
+    rows = Upload.objects.filter(testbed=testbed)
+    return _open_bytes(rows.exclude(pk=but.pk) if but else rows)
+
+
+def _open_bytes(rows: QuerySet[Upload]) -> int:
+    found: int = rows.aggregate(sum=Sum("size"))["sum"] or 0
+    return found
+
+
+def reserve(
+    testbed: Testbed,
+    new_bytes: int,
+    *,
+    is_more: bool,
+    trashed: int = 0,
+    ended: Upload | None = None,
+) -> None:
     """Note the sum that a testbed's files are about to have.
 
-    Uploads of one user wait for one another here, so that two never take the same
-    bytes. With less than before there is no limit. Raises: LimitReached.
+    `trashed` are the bytes that go to the trash with that, and `ended` is the upload
+    that ends with it. Other open uploads count, too. Uploads of one user wait for
+    one another here, so that two never take the same bytes. With less than before there
+    is no limit. Raises: LimitReached.
     """
     with transaction.atomic():
         wait_for_other_uploads(testbed.owner)
         if is_more:
-            elsewhere = files_bytes_of(testbed.owner, but=testbed)
-            require_files(testbed.owner, in_testbed=new_bytes, elsewhere=elsewhere)
+            elsewhere = files_bytes_of(testbed.owner, but=testbed) + trashed
+            in_testbed = new_bytes + open_bytes(testbed, but=ended)
+            require_files(testbed.owner, in_testbed=in_testbed, elsewhere=elsewhere)
         Testbed.objects.filter(pk=testbed.pk).update(files_bytes=new_bytes)
 
 

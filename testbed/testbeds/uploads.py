@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 
 from orchestration.compose.files import composed
+from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.errors import PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
 from testbed.testbeds import archive_reader
@@ -99,11 +100,21 @@ def as_testbed(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def check_bounds(files: Mapping[str, bytes]) -> None:
-    """Refuse too many files or too many bytes. Raises: UploadRefused."""
+    """Refuse too many files or bytes, and a huge YAML. Raises: UploadRefused."""
+    check_yaml(YAML_NAME, len(files.get(YAML_NAME, b"")))
     if len(files) > MAX_FILES:
         raise UploadRefused(f"These are more than {MAX_FILES} files.")
     if sum(map(len, files.values())) > MAX_BYTES:
         raise _too_large()
+
+
+def check_yaml(path: str, size: int) -> None:
+    """Refuse a YAML of more bytes than are ever parsed. Raises: UploadRefused."""
+    if path == YAML_NAME and size > SIZE_LIMIT_BYTES:
+        raise UploadRefused(
+            f"{YAML_NAME} has more than {SIZE_LIMIT_BYTES // 1024} KiB.",
+            hint="It is text of a few kilobytes; is it the right file?",
+        )
 
 
 def _is_plain(name: str) -> bool:

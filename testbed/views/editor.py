@@ -37,8 +37,10 @@ from testbed.testbeds.editing import (
     save_text,
 )
 from testbed.testbeds.findings import errors_among, findings_of_text
+from testbed.testbeds.stored_files import TooManyDigests, digesting, list_files
 from testbed.testbeds.texts import MAX_TEXT_BYTES, normal
 from testbed.views.forms import EditForm
+from testbed.views.problems import problem_page
 
 
 @not_stored
@@ -47,7 +49,12 @@ from testbed.views.forms import EditForm
 def edit(request: Request, address: Address, path: str = YAML_NAME) -> HttpResponse:
     """Show a file in the editor, or save the typed text."""
     testbed = testbed_for(request, address, Act.EDIT)
-    opened = _opened(testbed, path)
+    try:
+        with digesting(request.user, list_files(testbed).get(path, 0)):
+            opened = _opened(testbed, path)
+    except TooManyDigests as exc:
+        back = reverse("testbed", args=[address])
+        return problem_page(request, exc, status=429, back=back)
     if request.method == "POST":
         return _save(request, testbed, opened)
     if opened.is_new and path != YAML_NAME and "new" not in request.GET:

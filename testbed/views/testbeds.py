@@ -53,6 +53,7 @@ from testbed.testbeds.stored_files import list_files
 from testbed.views.execution.form import ExecutionForm, form_of
 
 RUNS_SHOWN = 5
+MOST_LINES = 20_000
 MOST_SELECTION = 200
 
 
@@ -87,6 +88,7 @@ def show_testbed(
     """
     lab = Lab()
     findings = findings_of(testbed, lab)
+    lines = _marked_lines(testbed, findings)
     context = {
         "refusal": refusal,
         **_live(request, testbed, lab, findings),
@@ -97,7 +99,8 @@ def show_testbed(
         "source": getattr(testbed, "source", None),
         "trashed": TrashItem.objects.filter(origin=testbed.pk).count(),
         "times": settings.EXPIRY,
-        "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
+        "yaml_lines": lines[:MOST_LINES],
+        "has_more_lines": len(lines) > MOST_LINES,
     }
     return render(request, "testbeds/detail.html", context, status=status)
 
@@ -161,7 +164,7 @@ def _live(
     drift = drift_of(testbed, found, last)
     is_changed = state is not None and is_edited(testbed, state)
     is_new = is_changed or state is None
-    sketch = None if state else sketch_of(_yaml(testbed))
+    sketch = None if state else sketch_of(testbed.project.read_yaml())
     active, has_tools = next(iter(running), None), any(r.is_tool for r in running)
     pending = None if active else pending_changes(testbed, state, lab)
     may_up = active is None and request.may.allows(Act.UP)
@@ -244,13 +247,16 @@ def _diagram(request: Request, state: State, rows: list[GuestRow]) -> Diagram:
     return layout(state, statuses, loads=loads, rates=rates, fold=fold)
 
 
-def _marked_lines(text: str, findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
-    """Return each line with the severity of its findings, or ''."""
+def _marked_lines(
+    testbed: Testbed, findings: tuple[Finding, ...]
+) -> list[tuple[str, str]]:
+    """Return the first lines of the YAML, each with its findings' severity or ''.
+
+    There is one more than are shown where it has more.
+    """
+    lines = testbed.project.read_yaml().decode(errors="replace").splitlines()
     ranked = sorted(findings, key=lambda f: f.severity, reverse=True)
     found = {finding.line: finding.severity.value for finding in ranked}
-    return [(line, found.get(n, "")) for n, line in enumerate(text.splitlines(), 1)]
-
-
-def _yaml(testbed: Testbed) -> bytes:
-    path = testbed.project.yaml
-    return path.read_bytes() if path.is_file() else b""
+    return [
+        (line, found.get(n, "")) for n, line in enumerate(lines[: MOST_LINES + 1], 1)
+    ]

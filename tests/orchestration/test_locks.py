@@ -83,6 +83,24 @@ def test_a_lock_file_that_was_removed_while_held_is_made_anew(path: Path) -> Non
     second.close()
 
 
+def test_a_lock_is_that_of_the_file_which_is_at_the_path(path: Path) -> None:
+    """Its holder moved the file while another one waited for it."""
+    found: list[object] = []
+
+    def wait() -> None:
+        with held_if_free(path, wait_s=DEADLINE_S) as is_held:
+            found.extend((is_held, take(path)))
+
+    with held(path):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        waiter.join(0.2)
+        path.rename(path.with_name("moved"))
+    waiter.join(DEADLINE_S)
+
+    assert found == [True, None]
+
+
 def take_in(path: Path):
     path.parent.mkdir(exist_ok=True)
     file = take(path)

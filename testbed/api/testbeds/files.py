@@ -3,8 +3,10 @@
 The tag of a file is the SHA-256 of its content, as in the editor.
 """
 
+import os
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import BinaryIO
 
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
@@ -14,6 +16,7 @@ from pydantic import BaseModel
 
 from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside
+from orchestration.project.digests import digest_of_open
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
 from testbed.api.content import BINARY, body_of, content_of
@@ -23,9 +26,9 @@ from testbed.api.testbeds.testbeds import Deleted
 from testbed.api.wishes import Wish, Words
 from testbed.models import Testbed
 from testbed.pages.streaming import PIECE_BYTES, note, require_one_more, while_made
-from testbed.testbeds.editing import digest_in, rename_file, save_bytes
+from testbed.testbeds.editing import rename_file, save_bytes
 from testbed.testbeds.files import delete_file
-from testbed.testbeds.stored_files import list_files
+from testbed.testbeds.stored_files import digesting, list_files
 
 router = Router(tags=["files"])
 CONTENT = content_of(BINARY)
@@ -115,7 +118,7 @@ def read_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     testbed = testbed_of(request, account, name, Act.SEE)
     require_one_more(request.user)
     file = _opened(testbed, path)
-    tag = f'"{digest_in(file)}"'
+    tag = _tag_of(request, file, testbed.project.file(path))
     answer: HttpResponseBase
     if tag in _tags(request, "If-None-Match"):
         file.close()
@@ -195,6 +198,16 @@ def _opened(testbed: Testbed, path: str) -> BinaryIO:
         return open_real(found)
     except FileNotFoundError as exc:  # deleted just now
         raise Missing(f"There is no file {path}.") from exc
+
+
+def _tag_of(request: Request, file: BinaryIO, path: Path) -> str:
+    """Return the tag of an open file; a refusal closes it. Raises: TooManyDigests."""
+    try:
+        with digesting(request.user, os.fstat(file.fileno()).st_size):
+            return f'"{digest_of_open(file, path)}"'
+    except BaseException:
+        file.close()
+        raise
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

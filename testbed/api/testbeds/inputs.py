@@ -9,7 +9,7 @@ from testbed.access.permissions import Act
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
 from testbed.testbeds.planning import situation_of
-from testbed.testbeds.stored_files import digests_of
+from testbed.testbeds.stored_files import digesting, digests_of, list_files
 
 router = Router(tags=["runs"])
 
@@ -33,9 +33,11 @@ class PlanInputs(BaseModel):
 def read_inputs(request: Request, account: str, name: str) -> HttpResponse:
     """Show what a client needs, besides its own files, to plan as the server does."""
     testbed = testbed_of(request, account, name, Act.UP)
+    with digesting(request.user, sum(list_files(testbed).values())):
+        found = digests_of(testbed)
     files = [
         StoredFile(path=path, size=size, etag=digest)
-        for path, (size, digest) in digests_of(testbed).items()
+        for path, (size, digest) in found.items()
     ]
     inputs = PlanInputs(files=files, situation=situation_of(testbed))
     return HttpResponse(inputs.model_dump_json(), content_type="application/json")

@@ -13,6 +13,7 @@ from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -31,9 +32,9 @@ from testbed.models import Testbed, Upload
 from testbed.pages.streaming import PIECE_BYTES
 from testbed.testbeds.resumable.receiving import (
     begin,
+    end,
     finish,
     receive,
-    remove,
 )
 from testbed.testbeds.uploads import MAX_BYTES
 
@@ -73,9 +74,10 @@ PART_ABOUT = {
 
 
 class UploadShape(BaseModel):
-    """An open upload: `offset` of `size` bytes have arrived."""
+    """An open upload of a user: `offset` of `size` bytes have arrived."""
 
     key: str
+    user: str
     testbed: str
     path: str
     size: int
@@ -85,7 +87,7 @@ class UploadShape(BaseModel):
 
 
 class UploadList(BaseModel):
-    """The open uploads of the user."""
+    """The open uploads of the user, and those to the user's own testbeds."""
 
     items: list[UploadShape]
 
@@ -128,9 +130,10 @@ def read_abilities(request: Request) -> HttpResponse:
 
 @router.get("/uploads", response=UploadList)
 def list_uploads(request: Request) -> dict[str, object]:
-    """List the user's open uploads."""
+    """List the user's open uploads, and those to the user's own testbeds."""
     require_scope(request.user, Act.SEE)
-    rows = Upload.objects.filter(user=request.user).select_related("testbed__owner")
+    mine = Q(user=request.user) | Q(testbed__owner=request.user)
+    rows = Upload.objects.filter(mine).select_related("user", "testbed__owner")
     seen = rows.filter(testbed__in=Testbed.objects.all().visible_to(request.user))
     return {"items": [_shape(row) for row in seen]}
 
@@ -188,17 +191,18 @@ def send_part(request: Request, key: str) -> HttpResponse:
 
 @router.delete("/uploads/{key}", response={204: None})
 def end_upload(request: Request, key: str) -> HttpResponse:
-    """End an upload, and remove what has arrived."""
-    remove(_upload(request, key))
+    """End an upload, also another user's to an own testbed; what arrived is removed."""
+    end(_upload(request, key, Q(testbed__owner=request.user)))
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
-def _upload(request: Request, key: str) -> Upload:
+def _upload(request: Request, key: str, others: Q | None = None) -> Upload:
     """Return the user's own upload to a testbed that the user may still edit.
 
-    Raises: Http404, NotAllowed.
+    `others` are further ones that will do. Raises: Http404, NotAllowed.
     """
-    rows = Upload.objects.filter(user=request.user, key=key)
+    mine = Q(user=request.user)
+    rows = Upload.objects.filter(mine | others if others else mine, key=key)
     seen = rows.filter(testbed__in=Testbed.objects.all().visible_to(request.user))
     row = seen.select_related("user", "testbed__owner").first()
     if row is None:
@@ -264,6 +268,7 @@ def _told(answer: HttpResponse, row: Upload) -> HttpResponse:
 def _shape(row: Upload) -> dict[str, object]:
     return {
         "key": row.key,
+        "user": row.user.username,
         "testbed": row.testbed.full_name,
         "path": row.path,
         "size": row.size,

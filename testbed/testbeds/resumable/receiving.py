@@ -5,6 +5,7 @@ beside the testbed's files and count against its owner's limits from the begin o
 is received is written piece by piece; a part is on the disk before its row says so.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,26 +14,28 @@ from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q, Sum
 from django.utils import timezone
 
 from orchestration.compose.files import composed
 from orchestration.errors import PathOutside, TestbedError
 from orchestration.files import give_to_owner_of
 from orchestration.locks import held_if_free
+from orchestration.project.digests import digest_of_file
 from testbed.access.limits import LimitReached, require_files
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act, may, record_act
 from testbed.models import Testbed, Upload
-from testbed.testbeds.editing import digest_of, open_file, require_seen
+from testbed.testbeds.editing import open_file, require_seen
 from testbed.testbeds.files import files_locked
 from testbed.testbeds.stored_files import (
     count_again,
+    digesting,
     files_bytes_of,
     list_files,
+    open_bytes,
     reserve,
     wait_for_other_uploads,
 )
-from testbed.testbeds.uploads import check_bounds, safe_path
+from testbed.testbeds.uploads import check_bounds, check_yaml, safe_path
 
 MOST_OPEN = 10
 KEPT = timedelta(hours=24)
@@ -55,6 +58,10 @@ class UploadBusy(TestbedError):
     """Another part of the same upload is being received."""
 
 
+class DiskFull(TestbedError):
+    """The server has no room for a part; nothing of it was kept."""
+
+
 class WrongDigest(TestbedError):
     """The whole file is not the one that was announced; it was removed."""
 
@@ -64,11 +71,13 @@ def begin(
 ) -> Upload:
     """Begin an upload; `seen` and `sha256` are as in its row.
 
-    Raises: PathOutside, EditConflict, LimitReached, UploadRefused.
+    Raises: PathOutside, EditConflict, LimitReached, UploadRefused, TooManyDigests.
     """
     plain = safe_path(composed(path))
-    require_seen(open_file(testbed, plain), _expected(seen))
+    check_yaml(plain, size)
     kept = list_files(testbed)
+    with digesting(user, kept.get(plain, 0)):
+        require_seen(open_file(testbed, plain), _expected(seen))
     check_bounds(dict.fromkeys((*kept, plain), b""))
     others = sum(kept[name] for name in kept.keys() - {plain})
     with transaction.atomic():
@@ -89,7 +98,7 @@ def begin(
 def receive(upload: Upload, offset: int, pieces: Iterable[bytes]) -> Upload:
     """Write a part that begins at `offset`; return the row as it is then.
 
-    Raises: UploadEnded, UploadBusy, WrongOffset, PartTooLong.
+    Raises: UploadEnded, UploadBusy, WrongOffset, PartTooLong, DiskFull.
     """
     with _alone(upload) as row:
         if offset != row.offset:
@@ -99,7 +108,10 @@ def receive(upload: Upload, offset: int, pieces: Iterable[bytes]) -> Upload:
             )
         row.offset = _write(row, pieces)
         row.expires_at = timezone.now() + KEPT
-        row.save(update_fields=["offset", "expires_at"])
+        now = {"offset": row.offset, "expires_at": row.expires_at}
+        if not Upload.objects.filter(pk=row.pk).update(**now):
+            part_of(row).unlink(missing_ok=True)
+            raise _ended()
         return row
 
 
@@ -107,12 +119,12 @@ def finish(upload: Upload) -> str:
     """Put a whole upload in its place; return its digest.
 
     Where the file there is another one by now, the upload stays. Raises: UploadEnded,
-    UploadBusy, WrongDigest, EditConflict, LimitReached, PathOutside.
+    UploadBusy, WrongDigest, EditConflict, LimitReached, PathOutside, TooManyDigests.
     """
     with _alone(upload) as row:
         part = part_of(row)
-        part.touch(0o600)
-        digest = digest_of(part)
+        with digesting(row.user, row.size):
+            digest = digest_of_file(part)
         if row.sha256 and digest != row.sha256:
             remove(row)
             raise WrongDigest(
@@ -120,15 +132,27 @@ def finish(upload: Upload) -> str:
                 hint="It was removed. Send it again.",
             )
         _put_in_place(row, part)
-        row.delete()
     record_act(row.user, Act.EDIT, row.testbed, f"uploaded {row.path}")
     return digest
 
 
+def end(upload: Upload) -> None:
+    """End an upload that no part comes to. Raises: UploadBusy, UploadEnded."""
+    with _alone(upload) as row:
+        remove(row)
+
+
 def remove(upload: Upload) -> None:
     """End an upload, and remove what has arrived."""
-    upload.delete()
+    Upload.objects.filter(pk=upload.pk).delete()
     part_of(upload).unlink(missing_ok=True)
+
+
+def end_forbidden(testbed: Testbed) -> None:
+    """End the uploads of those who may not edit a testbed any more."""
+    for upload in Upload.objects.filter(testbed=testbed).select_related("user"):
+        if not may(upload.user, Act.EDIT, testbed):
+            remove(upload)
 
 
 def part_of(upload: Upload) -> Path:
@@ -147,12 +171,8 @@ def _require_one_more(user: User) -> None:
 def _require_room(testbed: Testbed, bytes_then: int) -> None:
     """Let a testbed have so many bytes beside what is under way. Raises: LimitReached."""
     owner = testbed.owner
-    under_way = Upload.objects.filter(testbed__owner=owner).aggregate(
-        here=Sum("size", filter=Q(testbed=testbed)),
-        elsewhere=Sum("size", filter=~Q(testbed=testbed)),
-    )
-    elsewhere = files_bytes_of(owner, but=testbed) + (under_way["elsewhere"] or 0)
-    in_testbed = bytes_then + (under_way["here"] or 0)
+    elsewhere = files_bytes_of(owner, but=testbed)
+    in_testbed = bytes_then + open_bytes(testbed)
     require_files(owner, in_testbed=in_testbed, elsewhere=elsewhere)
 
 
@@ -171,19 +191,36 @@ def _alone(upload: Upload) -> Iterator[Upload]:
             )
         people = ("user", "testbed__owner")
         row = Upload.objects.select_related(*people).filter(pk=upload.pk).first()
-        if row is None:
-            part.unlink(missing_ok=True)
-            raise UploadEnded(
-                "This upload has ended.", hint="Look whether the file is there."
-            )
+        # Another request may have moved the part just now, or a crash came behind that.
+        if row is None or part.stat().st_size < row.offset:
+            remove(upload)
+            raise _ended()
         yield row
+
+
+def _ended() -> UploadEnded:
+    return UploadEnded("This upload has ended.", hint="Look whether the file is there.")
 
 
 def _write(row: Upload, pieces: Iterable[bytes]) -> int:
     """Write a part behind what has arrived; return the new offset.
 
-    Raises: PartTooLong (nothing of it is kept).
+    Raises: PartTooLong, DiskFull (nothing of it is kept).
     """
+    try:
+        return _written(row, pieces)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.truncate(part_of(row), row.offset)
+        raise DiskFull(
+            f"The server has no room for this part of {row.path}; "
+            f"{row.offset} bytes of it are kept.",
+            hint="Send the part again later, or ask a lab admin to free space.",
+        ) from exc
+
+
+def _written(row: Upload, pieces: Iterable[bytes]) -> int:
     with part_of(row).open("r+b") as file:
         give_to_owner_of(row.testbed.project.files, file.fileno())
         file.truncate(row.offset)  # what a crash left of a part that was not noted
@@ -205,16 +242,20 @@ def _write(row: Upload, pieces: Iterable[bytes]) -> int:
 
 def _put_in_place(row: Upload, part: Path) -> None:
     testbed = row.testbed
+    check_yaml(row.path, row.size)
     with files_locked(testbed):
         require_seen(open_file(testbed, row.path), _expected(row.seen))
         kept = list_files(testbed)
         check_bounds(dict.fromkeys((*kept, row.path), b""))
         found = sum(kept[name] for name in kept.keys() - {row.path}) + row.size
-        reserve(testbed, found, is_more=found > sum(kept.values()))
+        is_more = found > sum(kept.values())
+        reserve(testbed, found, is_more=is_more, ended=row)
         target = testbed.project.file(row.path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            part.replace(target)
+            with transaction.atomic():
+                _take_row(row)
+                part.replace(target)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as exc:
             raise PathOutside(
                 f"{row.path!r} is a file in one place and a folder in another.",
@@ -222,6 +263,12 @@ def _put_in_place(row: Upload, part: Path) -> None:
             ) from exc
         finally:
             count_again(testbed)
+
+
+def _take_row(row: Upload) -> None:
+    """Delete an upload's row; of two requests one does. Raises: UploadEnded."""
+    if not Upload.objects.filter(pk=row.pk).delete()[0]:
+        raise _ended()
 
 
 def _expected(seen: str) -> str | None:

@@ -20,7 +20,12 @@ from testbed.models.listing.names import free_name
 from testbed.testbeds.editing import require_new
 from testbed.testbeds.files import allocate, files_locked
 from testbed.testbeds.listing.labels import give_labels
-from testbed.testbeds.stored_files import count_again, files_bytes, files_bytes_of
+from testbed.testbeds.stored_files import (
+    count_again,
+    files_bytes,
+    files_bytes_of,
+    open_bytes,
+)
 from testbed.testbeds.trash.folders import mark, take_back, testbeds_held, unmark
 
 NAMES_TRIED = 20
@@ -82,7 +87,7 @@ def restore_file(item: TrashItem, testbed: Testbed) -> str:
     with files_locked(testbed):
         path = _free_path(testbed, item.path)
         elsewhere = files_bytes_of(testbed.owner, but=testbed) - item.size_bytes
-        in_testbed = files_bytes(testbed) + item.size_bytes
+        in_testbed = files_bytes(testbed) + open_bytes(testbed) + item.size_bytes
         require_files(testbed.owner, in_testbed=in_testbed, elsewhere=elsewhere)
         target = testbed.project.file(path)
         target.parent.mkdir(parents=True, exist_ok=True)

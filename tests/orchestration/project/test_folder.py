@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.errors import PathOutside, StateError
 from orchestration.project.folder import Project
 from orchestration.state.model import SCHEMA_VERSION, Markers
@@ -311,3 +312,11 @@ def test_sibling_folder_with_the_same_beginning_is_outside(project: Project) -> 
 
     with pytest.raises(PathOutside):
         project.file("../files-of-others/x")
+
+
+def test_yaml_is_read_one_byte_further_than_it_may_be_parsed(project: Project) -> None:
+    without = project.read_yaml()
+    project.yaml.write_bytes(b"\n" * (SIZE_LIMIT_BYTES * 3))
+
+    assert without == b""
+    assert len(project.read_yaml()) == SIZE_LIMIT_BYTES + 1

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 
 from testbed.models import Entry, KeyedRequest, Run, Testbed
 from testbed.testbeds.files import create_testbed
+from testbed.testbeds.stored_files import UNCOUNTED, digesting
 from tests.testbed.api.conftest import ALL, Ask, asker
 from tests.testbed.api.test_problems import said
 from tests.testbed.conftest import YAML
@@ -222,3 +223,20 @@ def test_yaml_is_not_deleted(ask: Ask):
 
     assert said(answer, 422)["hint"]
     assert not Run.objects.exists()
+
+
+def test_large_file_waits_while_the_users_others_are_digested(
+    ask: Ask, owner: User, testbed: Testbed
+):
+    with testbed.project.file("a.img").open("wb") as file:
+        file.truncate(UNCOUNTED + 1)
+    place = "/testbeds/olive/lab/files/a.img"
+
+    with digesting(owner, UNCOUNTED + 1), digesting(owner, UNCOUNTED + 1):
+        refused = ask("GET", place)
+        inputs = ask("GET", "/testbeds/olive/lab/inputs")
+    answer = ask("GET", place)
+
+    assert (refused.status_code, inputs.status_code) == (429, 429)
+    assert "Wait" in refused.json()["hint"]
+    assert answer.headers["ETag"] == f'"{sha256(answer.content).hexdigest()}"'

@@ -1,8 +1,10 @@
 """Uploads in parts: begun, gone on with, ended, and attacked."""
 
 import base64
+import errno
 import os
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
 from itertools import chain, repeat
@@ -13,15 +15,23 @@ from django.db import connection
 from django.http import HttpResponse
 from django.utils import timezone
 
+from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.locks import held
+from testbed.access.limits import LimitReached
+from testbed.api.problems import status_of
 from testbed.models import Allowance, Entry, Share, Testbed, Upload
+from testbed.sharing.shares import take_away
+from testbed.testbeds.files import create_testbed
 from testbed.testbeds.resumable.receiving import (
     MOST_OPEN,
+    DiskFull,
     PartTooLong,
+    UploadEnded,
     part_of,
     receive,
 )
 from testbed.testbeds.resumable.sweeping import forget_old_uploads
+from testbed.testbeds.stored_files import files_bytes_of
 from tests.testbed.api.conftest import Ask, asker
 from tests.testbed.conftest import ShareWith
 
@@ -294,6 +304,57 @@ def test_announced_bytes_count_against_the_owners_limits(
     assert "are allowed" in second.json()["detail"]
 
 
+def test_announced_bytes_count_for_files_saved_in_other_ways(
+    ask: Ask, owner: User, testbed: Testbed
+):
+    Allowance.objects.create(user=owner, testbed_mib=2, user_mib=3)
+    large = bytes(1024**2 + 512 * 1024)
+    put = {"kind": "application/octet-stream", "If_None_Match": "*"}
+    begun(ask, len(large))
+
+    refused = ask("PUT", "/testbeds/olive/lab/files/b.img", large, **put)
+    with pytest.raises(LimitReached):
+        create_testbed(
+            owner, "other", {"kvm-compose.yaml": b"", "b": large, "c": large}
+        )
+    whole = part(ask, f"/uploads/{Upload.objects.get().key}", 0, large)
+
+    assert (refused.status_code, whole.status_code) == (422, 204)
+    assert files_bytes_of(owner) == len(large) + testbed.project.yaml.stat().st_size
+
+
+def test_owner_lists_and_ends_the_uploads_of_others(
+    ask: Ask, testbed: Testbed, share: ShareWith
+):
+    editor = share(testbed, "editor")
+    place = begun(asker(editor, "edit")).headers["Location"]
+
+    listed = ask("GET", "/uploads").json()["items"]
+    offset = ask("HEAD", place)
+    ended = ask("DELETE", place)
+
+    assert [(one["user"], one["path"]) for one in listed] == [
+        (editor.username, "disks/a.img")
+    ]
+    assert (offset.status_code, ended.status_code) == (404, 204)
+    assert not Upload.objects.exists()
+
+
+def test_upload_ends_with_the_share_that_it_was_sent_by(
+    ask: Ask, owner: User, testbed: Testbed, share: ShareWith
+):
+    begun(ask, path="own.img")
+    other = asker(share(testbed, "editor"), "edit")
+    place = begun(other).headers["Location"]
+    part(other, place, 0, DISK[:300])
+    gone = part_of(Upload.objects.get(path="disks/a.img"))
+
+    take_away(Share.objects.get(), owner)
+
+    assert Upload.objects.get().path == "own.img"
+    assert not gone.exists()
+
+
 def test_number_of_open_uploads_is_bounded(ask: Ask, testbed: Testbed):
     answers = [begun(ask, 1, path=f"{number}") for number in range(MOST_OPEN + 1)]
 
@@ -393,3 +454,77 @@ def test_of_two_saves_at_once_with_one_tag_one_is_refused(
 
     assert sorted(answers) in ([200, 412], [204, 412])
     assert file.read_bytes() in (b"whole", DISK)
+
+
+def test_yaml_that_is_never_parsed_is_not_taken_in_parts(ask: Ask, testbed: Testbed):
+    yaml = testbed.project.yaml.read_bytes()
+    large = SIZE_LIMIT_BYTES + 1
+
+    refused = begun(ask, large, path="./kvm-compose.yaml", replaces="*")
+    place = begun(ask, large).headers["Location"]
+    Upload.objects.update(path="kvm-compose.yaml", seen="*")
+    late = part(ask, place, 0, b"\n" * large)
+
+    assert (refused.status_code, late.status_code) == (422, 422)
+    assert testbed.project.yaml.read_bytes() == yaml
+
+
+def test_part_that_another_request_moved_is_not_made_anew_of_zeros(
+    ask: Ask, testbed: Testbed
+):
+    """As between the last part's rename and the end of its row, or behind a crash."""
+    testbed.project.file("a.img").write_bytes(b"old")
+    place = begun(ask, path="a.img", replaces="*").headers["Location"]
+    row = receive(Upload.objects.get(), 0, [DISK])
+    part_of(row).replace(testbed.project.file("a.img"))
+
+    answer = part(ask, place, len(DISK), b"")
+
+    assert answer.status_code == 410
+    assert testbed.project.file("a.img").read_bytes() == DISK
+    assert not Upload.objects.exists()
+    assert not part_of(row).exists()
+
+
+def test_upload_is_not_ended_while_a_part_comes(ask: Ask, testbed: Testbed):
+    place = begun(ask).headers["Location"]
+
+    with held(part_of(Upload.objects.get())):
+        busy = ask("DELETE", place)
+    ended = ask("DELETE", place)
+
+    assert (busy.status_code, ended.status_code) == (423, 204)
+    assert ask("HEAD", place).status_code == 404
+
+
+def test_part_to_an_upload_whose_row_goes_meanwhile_is_refused(
+    ask: Ask, testbed: Testbed
+):
+    begun(ask)
+    row = Upload.objects.get()
+
+    def pieces() -> Iterator[bytes]:
+        yield DISK[:300]
+        Upload.objects.all().delete()
+
+    with pytest.raises(UploadEnded):
+        receive(row, 0, pieces())
+
+    assert not part_of(row).exists()
+
+
+def test_full_disk_keeps_the_parts_before(ask: Ask, testbed: Testbed):
+    begun(ask)
+    row = receive(Upload.objects.get(), 0, [DISK[:300]])
+
+    def pieces() -> Iterator[bytes]:
+        yield DISK[300:600]
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFull) as refused:
+        receive(row, 300, pieces())
+
+    assert status_of(refused.value) == 507
+    assert refused.value.hint
+    assert part_of(row).read_bytes() == DISK[:300]
+    assert receive(row, 300, [DISK[300:]]).offset == len(DISK)

@@ -5,7 +5,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from testbed.access.roles import Role, role_of
-from testbed.models import Allowance, Share, Testbed
+from testbed.models import Allowance, Share, Testbed, Upload
+from testbed.testbeds.resumable.receiving import begin
 from testbed.testbeds.stored_files import count_again
 from tests.testbed.conftest import MakeRun, ShareWith
 
@@ -130,3 +131,16 @@ def test_new_owner_is_the_owner(page: Client, testbed: Testbed, stranger: User):
 
     testbed.refresh_from_db()
     assert role_of(stranger, testbed) is Role.OWNER
+
+
+def test_uploads_of_a_former_owner_without_a_role_end(
+    browser: Client, testbed: Testbed, owner: User, share: ShareWith
+):
+    share(testbed, "viewer")
+    begin(testbed, owner, "a.img", 5, seen="", sha256="")
+
+    give(browser, "a-viewer")
+
+    testbed.refresh_from_db()
+    assert role_of(owner, testbed) is None
+    assert not Upload.objects.exists()

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError
 
+from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.errors import PathOutside, StateError, TestbedBusy
 from testbed.access.names import NameTaken
 from testbed.models import Run, Testbed
@@ -212,3 +213,19 @@ def test_database_refuses_a_number_twice(owner: User):
 
     with pytest.raises(IntegrityError):
         Testbed.objects.create(owner=owner, slug="other", number=0)
+
+
+def test_yaml_that_is_never_parsed_is_not_taken(owner: User):
+    huge = {"kvm-compose.yaml": b"\n" * (SIZE_LIMIT_BYTES + 1)}
+    testbed = create_testbed(owner, "lab", FILES)
+
+    with pytest.raises(
+        UploadRefused, match=r"kvm-compose\.yaml has more than 1024 KiB"
+    ):
+        update_files(testbed, huge)
+    with pytest.raises(
+        UploadRefused, match=r"kvm-compose\.yaml has more than 1024 KiB"
+    ):
+        create_testbed(owner, "other", huge)
+
+    assert testbed.project.yaml.read_bytes() == FILES["kvm-compose.yaml"]

@@ -11,11 +11,15 @@ from django.db import connection
 
 from orchestration.errors import PathOutside
 from testbed.access.limits import LimitReached
+from testbed.api.problems import status_of
 from testbed.models import Testbed
 from testbed.testbeds import stored_files
 from testbed.testbeds.files import create_testbed, delete_file, update_files
 from testbed.testbeds.stored_files import (
+    UNCOUNTED,
+    TooManyDigests,
     count_all_again,
+    digesting,
     files_bytes,
     files_bytes_of,
     list_files,
@@ -62,6 +66,17 @@ def test_upload_walks_no_other_testbed_of_its_owner(owner: User):
 
     assert count_all_again() == 1
     update_files(testbed, {"a": bytes(500)})
+
+
+def test_content_that_a_fetch_moves_to_the_trash_counts(owner: User):
+    testbed = create_testbed(owner, "lab", {**YAML, "a": bytes(400 * 1024)})
+
+    update_files(testbed, {"a": b"1" * 400 * 1024}, to_trash=["a"])
+    with pytest.raises(LimitReached, match="all testbeds of olive"):
+        update_files(testbed, {"a": b"2" * 400 * 1024}, to_trash=["a"])
+
+    assert files_bytes_of(owner) == 13 + 800 * 1024
+    assert testbed.project.file("a").read_bytes()[:1] == b"1"
 
 
 def test_testbed_of_an_earlier_version_is_counted_once(owner: User):
@@ -113,3 +128,17 @@ def test_of_two_simultaneous_uploads_one_passes(
 
     assert len(refused) == 1
     assert files_bytes_of(owner) < MIB
+
+
+def test_large_files_of_a_user_are_digested_two_at_a_time(owner: User, admin: User):
+    large = UNCOUNTED + 1
+
+    with digesting(owner, large), digesting(owner, large):
+        with digesting(admin, large), digesting(owner, UNCOUNTED):
+            pass
+        with pytest.raises(TooManyDigests) as refused, digesting(owner, large):
+            pass
+
+    assert status_of(refused.value) == 429
+    with digesting(owner, large):
+        pass

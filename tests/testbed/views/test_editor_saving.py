@@ -7,11 +7,12 @@ outside the testbed's files is shown or written.
 from hashlib import sha256
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Testbed
-from testbed.testbeds.stored_files import list_files
+from testbed.testbeds.stored_files import UNCOUNTED, digesting, list_files
 from tests.testbed.conftest import YAML
 from tests.testbed.preparing import prepare
 from tests.testbed.views.editor_page import EDIT, load, save, shown
@@ -186,3 +187,17 @@ def test_nul_and_too_much_are_refused_with_the_text_kept(
     assert "nothing was saved" in much.content.decode()
     assert shown(much.content.decode())[0] == "typed" * 200_000
     assert testbed.project.yaml.read_text() == YAML
+
+
+def test_large_file_waits_while_the_users_others_are_digested(
+    browser: Client, owner: User, testbed: Testbed
+):
+    with testbed.project.file("a.img").open("wb") as file:
+        file.truncate(UNCOUNTED + 1)
+    large = UNCOUNTED + 1
+
+    with digesting(owner, large), digesting(owner, large):
+        answer = browser.get(f"{EDIT}a.img")
+
+    assert answer.status_code == 429
+    assert "requests are reading whole files" in answer.content.decode()

@@ -12,8 +12,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Testbed
+from testbed.views.testbeds import MOST_LINES
 from tests.live.chaos.shown import shown_to
 from tests.testbed.conftest import YAML
 from tests.testbed.preparing import prepare
@@ -231,3 +233,14 @@ def test_chaos_test_reads_the_guests_of_the_page(browser: Client, generated: Tes
     shown = shown_to(client, "lab")
 
     assert shown.guests["web"] == ("paused", "main")
+
+
+def test_page_shows_the_first_lines_of_a_huge_yaml(browser: Client, testbed: Testbed):
+    testbed.project.yaml.write_bytes(b"\n" * (4 * SIZE_LIMIT_BYTES))
+
+    answer = browser.get("/testbeds/olive/lab/")
+
+    assert len(answer.context["yaml_lines"]) == MOST_LINES
+    page = answer.content.decode()
+    assert f"The first {MOST_LINES} lines of the file." in page
+    assert "The file is larger than 1024 KiB." in page

@@ -6,10 +6,13 @@ What was no artefacts yet, and a state that cannot be read, is said.
 import pytest
 from django.test import Client
 
+from orchestration.compose.rules.scripts import SCRIPT_LIMIT_BYTES
+from orchestration.errors import StateError
 from orchestration.plan.model import Command, Options
 from orchestration.project.host_keys import pin_key
 from orchestration.state.model import GoldenState
 from testbed.models import Testbed
+from testbed.pages.artefacts import all_artefacts
 from tests.testbed.pages.artefacts.downloads import ARTEFACTS, archive_of
 from tests.testbed.preparing import prepare
 
@@ -121,3 +124,15 @@ def test_broken_state_is_said(browser: Client, testbed: Testbed):
 
     assert answer.status_code == 200
     assert "state.json of this testbed cannot be read" in answer.content.decode()
+
+
+def test_script_that_grew_is_not_read(generated: Testbed):
+    script = generated.project.file("a.sh")
+    script.write_bytes(b"#" * (SCRIPT_LIMIT_BYTES + 1))
+    state = generated.project.read_state()
+
+    found = [a for a in all_artefacts(generated.project, state) if a.title == "a.sh"]
+
+    assert found
+    with pytest.raises(StateError, match=r"a\.sh is larger than 1024 KiB"):
+        found[0].read()
