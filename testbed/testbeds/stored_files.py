@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet, Sum
+from django.db.models import OuterRef, Subquery, Sum
 
 from orchestration.errors import PathOutside
 from orchestration.project.digests import digest_of_file
@@ -101,18 +101,19 @@ def files_bytes_of(user: User, *, but: Testbed | None = None) -> int:
     own = own.exclude(pk=but.pk) if but else own
     for uncounted in own.filter(files_bytes=None):
         count_again(uncounted)
-    found: int = own.aggregate(sum=Sum("files_bytes"))["sum"] or 0
+    uploads = Upload.objects.filter(testbed=OuterRef("pk")).order_by()
+    sizes = uploads.values("testbed").annotate(sum=Sum("size")).values("sum")
+    found = own.annotate(open=Subquery(sizes)).aggregate(
+        files=Sum("files_bytes"), open_bytes=Sum("open")
+    )
     trash = TrashItem.objects.filter(owner=user).size_bytes()
-    return found + trash + _open_bytes(Upload.objects.filter(testbed__in=own))
+    return (found["files"] or 0) + (found["open_bytes"] or 0) + trash
 
 
 def open_bytes(testbed: Testbed, *, but: Upload | None = None) -> int:
     """Return the announced sizes of a testbed's open uploads, of one excepted."""
     rows = Upload.objects.filter(testbed=testbed)
-    return _open_bytes(rows.exclude(pk=but.pk) if but else rows)
-
-
-def _open_bytes(rows: QuerySet[Upload]) -> int:
+    rows = rows.exclude(pk=but.pk) if but else rows
     found: int = rows.aggregate(sum=Sum("size"))["sum"] or 0
     return found
 
