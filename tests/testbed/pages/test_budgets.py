@@ -21,7 +21,7 @@ def shown(budgets):
 def test_testbed_and_its_owner_have_budgets_with_what_is_used(testbed, owner):
     Allowance.objects.create(user=owner, testbeds=3, testbed_log_mib=5, user_mib=7)
     Testbed.objects.create(owner=owner, slug="other", number=8)
-    update_files(testbed, {"kvm-compose.yaml": bytes(2 * MIB)})
+    update_files(testbed, {"kvm-compose.yaml": b"", "data": bytes(2 * MIB)})
     for status, mib in (("failed", 1), ("succeeded", 2)):
         Run.objects.create(
             testbed=testbed,
