@@ -7,12 +7,11 @@ schedules.
 """
 
 import argparse
-from collections.abc import Iterator
 
-from orchestration.amounts import size
 from orchestration.errors import ExecutionRefused
 from orchestration.plan.snapshots import Rhythm, SnapshotVerb
 from testbed.client.api import Client, Frame, StartedRun
+from testbed.client.board.snapshots import tree_lines
 from testbed.client.screen import say
 
 LIST, SCHEDULE, UNSCHEDULE = "list", "schedule", "unschedule"
@@ -85,7 +84,7 @@ def show(client: Client, options: argparse.Namespace) -> None:
     for guest in found["guests"]:
         if not options.words or guest["guest"] in options.words:
             say(f"{guest['guest']} on {guest['host']}:")
-            for line in _lines(guest["snapshots"]):
+            for line in tree_lines(guest["snapshots"]):
                 say(line)
     if not options.words:
         _show_schedules(found["schedules"])
@@ -114,16 +113,3 @@ def _group_line(group: Frame) -> str:
     lacks = f", without {', '.join(group['missing'])}" if group["missing"] else ""
     words = f": {group['description']}" if group["description"] else ""
     return f"{group['name']}, all guests, {group['created_at']}{lacks}{words}"
-
-
-def _lines(snapshots: list[Frame]) -> Iterator[str]:
-    """Yield a line for each, indented below its parent."""
-    depths: dict[str, int] = {}
-    for one in snapshots:
-        depth = depths[one["name"]] = depths.get(one["parent"], 0) + 1
-        memory = "the disk alone"
-        if one["memory"]:
-            amount = size(one["memory_bytes"]) if one["memory_bytes"] else "with memory"
-            memory = f"{one['status']}, {amount}"
-        marks = " (current)" if one["current"] else ""
-        yield f"{'  ' * depth}{one['title']}{marks}, {one['created_at']}, {memory}"

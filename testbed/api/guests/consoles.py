@@ -8,13 +8,14 @@ from testbed.access.tokens import token_in
 from testbed.access.visibility import Request
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
+from testbed.api.wishes import Wish
 from testbed.consoles.tickets import Mode, ticket_for
 from testbed.pages.overview import state_of
 
 router = Router(tags=["guests"])
 
 
-class ConsoleWish(BaseModel):
+class ConsoleWish(Wish):
     """The kind of console, and whether the program types into it."""
 
     mode: Mode = Mode.SERIAL

@@ -1,10 +1,8 @@
 """`snapshot`: guests kept as they are at a moment, listed, restored and deleted."""
 
-from collections.abc import Iterator
-
 import click
 
-from orchestration.amounts import size
+from testbed.client.board.snapshots import tree_lines
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.exits import Refusal, WrongUse
@@ -83,7 +81,7 @@ def list_snapshots(guest: str, is_all: bool) -> None:
     lines = [_group_line(group) for group in found["groups"]]
     for each in () if is_all else found["guests"]:
         lines.append(f"{each['guest']} on {each['host']}:")
-        lines += _lines(each["snapshots"])
+        lines += tree_lines(each["snapshots"])
     print_lines(lines)
     if not lines:
         say("There is no snapshot.")
@@ -131,16 +129,3 @@ def _group_line(group: Frame) -> str:
     lacks = f", without {', '.join(group['missing'])}" if group["missing"] else ""
     words = f": {group['description']}" if group["description"] else ""
     return f"{group['name']}, all guests, {group['created_at']}{lacks}{words}"
-
-
-def _lines(snapshots: list[Frame]) -> Iterator[str]:
-    """Yield a line for each, indented below its parent."""
-    depths: dict[str, int] = {}
-    for one in snapshots:
-        depth = depths[one["name"]] = depths.get(one["parent"], 0) + 1
-        memory = "the disk alone"
-        if one["memory"]:
-            amount = size(one["memory_bytes"]) if one["memory_bytes"] else "with memory"
-            memory = f"{one['status']}, {amount}"
-        marks = " (current)" if one["current"] else ""
-        yield f"{'  ' * depth}{one['title']}{marks}, {one['created_at']}, {memory}"

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.api import MAKE
 from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.orchestrator import write_testbed
+from benchmarks.requests.api import MAKE
 from tests.live.stack import CHECKOUT, Stack, simulated_stack
 
 HELP_MS, CHECK_S, STATUS_MS = 150, 1, 300

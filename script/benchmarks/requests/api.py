@@ -12,7 +12,7 @@ import httpx
 
 from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.orchestrator import write_testbed
-from benchmarks.pages import FILL, FILL_LIST, FLOOR
+from benchmarks.requests.pages import FILL, FILL_LIST, FLOOR
 from tests.live.stack import Stack, simulated_stack
 
 TARGET_P95_MS = 100

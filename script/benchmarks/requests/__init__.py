@@ -1,0 +1,1 @@
+"""Benchmarks that time single requests and commands: `pages`, `api`, `cli`."""
