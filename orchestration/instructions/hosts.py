@@ -10,11 +10,11 @@ from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.ownership import GuestDomain
 from orchestration.providers.linux import firewall, ip_link
-from orchestration.providers.linux.ruleset import build_ruleset
+from orchestration.providers.linux.ruleset import Ruleset, build_ruleset
 from orchestration.providers.ovs import bridges
 from orchestration.state.model import HostNetwork
 from orchestration.state.mtu import shrunk
-from orchestration.transport.base import command
+from orchestration.transport.base import Scope, Transport, command
 
 # The devices of `state/names.py`.
 OURS = re.compile(r"t\d{1,4}(-|nat|mgmt|g|v|w)")
@@ -69,15 +69,19 @@ def ensure_firewall(task: Task) -> Outcome:
     """Keep guests from one host's own services and from the lab's networks."""
     if task.resource.host in task.policy.unguarded:
         return unchanged("switched off for this host by an administrator")
-    ruleset = build_ruleset(task.policy)
-    transport, scope = task.host.transport, task.scope
+    is_new = guard(task.host.transport, build_ruleset(task.policy), scope=task.scope)
+    return done() if is_new else unchanged()
+
+
+def guard(transport: Transport, ruleset: Ruleset, *, scope: Scope) -> bool:
+    """Give a host its firewall; False when it has it. Raises: NetworkFailed."""
     if not firewall.ensure(transport, ruleset, scope=scope):
-        return unchanged()
+        return False
     # Devices of an earlier version: the firewall drops what guests send past bridges.
     ours = [d for d in ip_link.links(transport, scope=scope) if OURS.match(d)]
     if ours:
         ip_link.silence_host(transport, ours, scope=scope)
-    return done()
+    return True
 
 
 def clean_hosts(task: Task) -> Outcome:

@@ -1,15 +1,15 @@
 """Observes every host once and saves the state of its guests and its load.
 
 It is the only source of guest states, loads and conditions on the pages: no page
-request talks to a host. One look per host covers everything of ours on it; hosts are
-asked in parallel, so that a dead one delays no other. Guests and load are saved here,
+request talks to a host. One look per host covers everything of ours on it, and renews an
+older firewall; hosts are asked in parallel, so that a dead one delays no other. Guests and load are saved here,
 bridges, networks and the rest in `inventory`, samples of all loads in `samples/`.
 """
 
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import nan
 
@@ -24,6 +24,7 @@ from orchestration.inventory.snapshots import GuestSnapshots
 from orchestration.inventory.things import Inventory
 from orchestration.locks import held_if_free
 from orchestration.providers.libvirt.snapshots.listing import Owner
+from orchestration.providers.linux.ruleset import Ruleset
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
 from testbed.hosts.checks import (
@@ -34,7 +35,7 @@ from testbed.hosts.checks import (
     versions_of,
 )
 from testbed.hosts.conditions import Look, save_conditions
-from testbed.hosts.firewall import wanted_firewalls
+from testbed.hosts.firewall import renewed, wanted_firewalls
 from testbed.hosts.guests import GuestsOfHost, save_guests
 from testbed.hosts.inventory import Shares, save_inventory, seen_since
 from testbed.hosts.snapshots import (
@@ -73,15 +74,17 @@ class HostObservation:
 def observe_all(hosts: Hosts) -> None:
     """Observe every host and save the results; a silent host keeps its guests' rows."""
     rows, began = list(Host.objects.all()), timezone.now()
-    known = known_snapshots()
+    known, firewalls = known_snapshots(), wanted_firewalls()
+
+    def look(row: Host) -> HostObservation:
+        return _observe(row, hosts, known.get(row.name, {}), firewalls.get(row.name))
+
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        observations = list(
-            pool.map(lambda row: _observe(row, hosts, known.get(row.name, {})), rows)
-        )
+        observations = list(pool.map(look, rows))
     lock = settings.RUNTIME_DIR / "observe.lock"
     with held_if_free(lock, wait_s=_TURN_S) as is_in_turn:
         if is_in_turn:
-            _save(_newest(observations, began), began)
+            _save(_newest(observations, began), began, firewalls)
         else:
             logger.warning(
                 "another observer held the lock for %d s: not saved", _TURN_S
@@ -100,7 +103,11 @@ def _newest(
     ]
 
 
-def _save(observations: list[HostObservation], began: datetime) -> None:
+def _save(
+    observations: list[HostObservation],
+    began: datetime,
+    firewalls: Mapping[str, Ruleset],
+) -> None:
     now = timezone.now()
     for observation in observations:
         _save_host(observation, now)
@@ -126,7 +133,7 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
     _save_time(silent, began)
     look = Look(
         Shares({seen.host.name: seen.inventory for seen in answered}),
-        wanted_firewalls(),
+        {host: ruleset.digest for host, ruleset in firewalls.items()},
         things_there(last_observations()),
     )
     # A look from before a run's end says nothing about the testbed after it.
@@ -153,7 +160,9 @@ def _save_time(silent: set[str], began: datetime) -> None:
     Testbed.objects.exclude(slug__in=kept).filter(older).update(observed_at=began)
 
 
-def _observe(row: Host, hosts: Hosts, known: Mapping[Owner, str]) -> HostObservation:
+def _observe(
+    row: Host, hosts: Hosts, known: Mapping[Owner, str], wanted: Ruleset | None
+) -> HostObservation:
     problems: list[str] = []
     with ErrorsTold(f"The look at {row.name}", problems.append):
         resolve(row)
@@ -163,6 +172,8 @@ def _observe(row: Host, hosts: Hosts, known: Mapping[Owner, str]) -> HostObserva
         network = look_at_network(row, host) if is_due else None
         read_at = timezone.now()
         seen = things.observe(host, scope=Scope())
+        guard = renewed(host.transport, seen.firewall, wanted, scope=Scope())
+        seen = replace(seen, firewall=guard)
         snapshots = look_at_snapshots(host, known)
         return HostObservation(row, read_at, seen, facts, network, snapshots)
     return HostObservation(row, timezone.now(), problem=problems[0])

@@ -40,10 +40,14 @@ def stop(kept: Hosts, state: State, name: str, *, undefine: bool = True) -> None
 
 
 def silence(kept: Hosts, settings: object, host: str, *, off: bool = True) -> None:
+    faults(settings, host, {"": {"unreachable": True}} if off else {})
+
+
+def faults(settings: object, host: str, found: dict[str, object]) -> None:
+    """Make commands with these beginnings fail on a simulated host."""
     folder = settings.RUNTIME_DIR / "simulated"
     folder.mkdir(parents=True, exist_ok=True)
-    faults = {"": {"unreachable": True}} if off else {}
-    (folder / f"{host}.faults.json").write_text(json.dumps(faults))
+    (folder / f"{host}.faults.json").write_text(json.dumps(found))
 
 
 def ran(testbed: Testbed, owner: User, command: Command, status: str) -> Run:

@@ -14,6 +14,7 @@ from orchestration.errors import CommandFailed
 from orchestration.hosts import Hosts
 from orchestration.plan.model import Command
 from orchestration.state.model import State
+from orchestration.transport.base import Scope, command
 from testbed.hosts.observation import observe_all
 from testbed.models import Host, Inventory, Run, Testbed
 from tests.orchestration.providers.libvirt.samples import define_text
@@ -21,6 +22,7 @@ from tests.testbed.deployment import obey, on
 from tests.testbed.hosts.host_changes import (
     Condition,
     condition,
+    faults,
     is_now,
     ran,
     silence,
@@ -30,6 +32,12 @@ from tests.testbed.hosts.host_changes import (
 
 def texts(testbed: Testbed) -> list[str]:
     return [part.text for part in testbed.missing_parts.all()]
+
+
+def firewall_of(kept: Hosts, host: str) -> str:
+    transport = kept.open(Host.objects.get(name=host).to_state()).transport
+    listed = command("nft", "--stateless", "list", "table", "inet", "testbed")
+    return transport.run(listed, scope=Scope(), check=False).stdout
 
 
 @pytest.fixture
@@ -88,19 +96,52 @@ def test_firewall_that_is_gone_makes_the_testbed_partial_until_it_is_back(
     assert (condition(is_up), texts(is_up)) == (Condition.UP, [])
 
 
-def test_firewall_follows_the_hosts_and_settings_of_today(
+def test_host_that_is_added_changes_no_testbed_and_is_kept_from_guests_at_once(
+    is_up: Testbed, kept: Hosts
+) -> None:
+    Host.objects.create(name="host-c", kind="simulated", address="192.0.2.77")
+
+    observe_all(kept)
+
+    assert (condition(is_up), texts(is_up)) == (Condition.UP, [])
+    assert "192.0.2.77" in firewall_of(kept, "main")
+    assert "192.0.2.77" in firewall_of(kept, "host-b")
+    assert firewall_of(kept, "host-c") == ""
+
+
+def test_firewall_follows_the_settings_of_today(
     is_up: Testbed, kept: Hosts, settings: LazySettings
 ) -> None:
     settings.ALLOWED_NETWORKS = (IPv4Network("192.168.7.0/24"),)
-    observe_all(kept)
-    assert texts(is_up) == [
-        "firewall of main follows older settings",
-        "firewall of host-b follows older settings",
-    ]
 
-    obey(is_up, kept, Command.UP)
     observe_all(kept)
+
     assert texts(is_up) == []
+    assert "192.168.7.0/24" in firewall_of(kept, "host-b")
+
+
+def test_firewall_that_cannot_be_renewed_is_named(
+    is_up: Testbed, kept: Hosts, settings: LazySettings
+) -> None:
+    settings.ALLOWED_NETWORKS = (IPv4Network("192.168.7.0/24"),)
+    faults(settings, "host-b", {"nft -f": {"exit_code": 1}})
+
+    observe_all(kept)
+
+    assert texts(is_up) == ["firewall of host-b follows older settings"]
+    assert condition(is_up) == Condition.PARTIAL
+
+
+def test_firewall_that_another_program_changed_is_left_to_up(
+    is_up: Testbed, kept: Hosts, state: State, settings: LazySettings
+) -> None:
+    on(kept, state, "host-b", "nft add chain inet testbed more")
+    settings.ALLOWED_NETWORKS = (IPv4Network("192.168.7.0/24"),)
+
+    observe_all(kept)
+
+    assert texts(is_up) == ["firewall of host-b was changed by another program"]
+    assert "192.168.7.0/24" not in firewall_of(kept, "host-b")
 
 
 def test_firewall_that_an_administrator_switched_off_is_not_missed(
