@@ -48,8 +48,17 @@ def safe_path(name: str) -> str:
             f"The path {name!r} uses \\ between folders, or in a name.",
             hint="Use / between folders, and no \\ in names.",
         )
-    bad = path.is_absolute() or ".." in parts or not _is_plain(name)
-    if bad or not parts:
+    if not parts and not path.is_absolute():
+        raise PathOutside(
+            "The path of the file is missing.",
+            hint="Write it as scripts/setup.sh.",
+        )
+    if not _is_plain(name):
+        raise PathOutside(
+            f"The path {name!r} has control characters.",
+            hint="Use printable characters in names.",
+        )
+    if path.is_absolute() or ".." in parts:
         raise PathOutside(
             f"The path {name!r} leaves the testbed's folder.",
             hint="Use relative paths below the folder of kvm-compose.yaml.",

@@ -105,6 +105,23 @@ def test_new_file_needs_a_free_path_inside(
     assert list(list_files(testbed)) == ["kvm-compose.yaml", "old.sh"]
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ({}, "The path of the file is missing."),
+        ({"path": " ./ "}, "The path of the file is missing."),
+        ({"path": "a\nb"}, "has control characters."),
+        ({"path": "../b"}, "leaves the testbed&#x27;s folder."),
+    ],
+)
+def test_path_that_is_refused_is_said_to_be_so(
+    browser: Client, testbed: Testbed, query: dict[str, str], said: str
+):
+    page = browser.get("/testbeds/olive/lab/files/new/", query, follow=True)
+
+    assert said in page.content.decode()
+
+
 def test_yaml_keeps_its_name(browser: Client, testbed: Testbed):
     url = "/testbeds/olive/lab/files/rename/"
     page = browser.post(url, {"path": "kvm-compose.yaml", "new": "b"}, follow=True)
