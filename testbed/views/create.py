@@ -20,6 +20,7 @@ from testbed.runs.event_rows import clean
 from testbed.testbeds.files import create_testbed, list_examples, read_example
 from testbed.testbeds.findings import findings_of_upload
 from testbed.views.forms import NameForm, NewTestbedForm
+from testbed.views.parts import part_of
 from testbed.views.problems import wants_json
 
 
@@ -40,6 +41,7 @@ def new(request: Request) -> HttpResponse:
 
 @login_required
 @require_GET
+@part_of("testbed-new")
 def check_name(request: Request) -> HttpResponse:
     """Show whether a name can be used, while it is typed."""
     form = NameForm(request.GET, user=request.user)

@@ -12,6 +12,7 @@ from testbed.access.visibility import Request, not_stored, run_for
 from testbed.models import Run
 from testbed.pages.guests.page import find_guest
 from testbed.pages.logs import LogFilter, log_of, text_of, why_removed
+from testbed.views.parts import part_of
 
 LogContext = dict[str, object]
 
@@ -19,6 +20,7 @@ LogContext = dict[str, object]
 @not_stored
 @login_required
 @require_GET
+@part_of("run")
 def log(request: Request, pk: int) -> HttpResponse:
     """Show the log, of one resource or of all; `?before=` gives earlier lines only."""
     context = log_context(request, run_for(request, pk, Act.SEE))

@@ -41,6 +41,7 @@ from testbed.views.erasing.question import Question, confirm_of, not_confirmed
 from testbed.views.erasing.testbeds import clear_question, kept_fields
 from testbed.views.execution.answers import answers_context
 from testbed.views.logs import log_context
+from testbed.views.parts import part_of
 from testbed.views.problems import status_of, wants_json
 from testbed.views.testbeds import show_testbed
 
@@ -97,6 +98,7 @@ def detail(request: Request, pk: int) -> HttpResponse:
 
 @login_required
 @require_GET
+@part_of("run")
 def stage(request: Request, pk: int) -> HttpResponse:
     """Show one stage of the board from its rows."""
     run = run_for(request, pk, Act.SEE)
@@ -110,6 +112,7 @@ def stage(request: Request, pk: int) -> HttpResponse:
 
 @login_required
 @require_GET
+@part_of("run")
 def waiting(request: Request, pk: int) -> HttpResponse:
     """Show whether a worker has taken this run yet, or its place in the queue."""
     run = run_for(request, pk, Act.SEE)

@@ -51,6 +51,7 @@ from testbed.testbeds.findings import errors_among, findings_of
 from testbed.testbeds.planning import is_edited
 from testbed.testbeds.stored_files import list_files
 from testbed.views.execution.form import ExecutionForm, form_of
+from testbed.views.parts import part_of
 
 RUNS_SHOWN = 5
 MOST_LINES = 20_000
@@ -125,6 +126,7 @@ def budgets(request: Request, address: Address) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
+@part_of("testbed")
 def live(request: Request, address: Address) -> HttpResponse:
     """Show the part of a testbed's page that changes by itself."""
     context = _live(request, testbed_for(request, address, Act.SEE), Lab())

@@ -539,6 +539,26 @@ def test_each_persona_gets_what_the_table_says(
     assert wrong == []
 
 
+def test_browser_that_opens_an_address_gets_a_whole_page(
+    personas: dict[str, Client], places: dict[str, object]
+):
+    """Parts of pages, which their scripts ask for, lead on to the whole."""
+    bare = []
+    for name in ("owner", "admin"):
+        for _, address, *_ in rows():
+            path = address.format(**places)
+            answer = personas[name].get(path, headers={"Sec-Fetch-Dest": "document"})
+            is_html = answer.headers.get("Content-Type", "").startswith("text/html")
+            if (
+                answer.status_code < 300
+                and is_html
+                and b"</html>" not in answer.content
+            ):
+                bare.append(f"{path} for {name}")
+
+    assert bare == []
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_testbed_of_the_same_name_is_its_owners_alone(
     personas: dict[str, Client], places: dict[str, object], method: str

@@ -38,6 +38,7 @@ from testbed.pages.execution.search import search
 from testbed.pages.streaming import File, while_made, zip_pieces
 from testbed.runs.event_rows import clean
 from testbed.views.execution.downloads import bounded
+from testbed.views.parts import part_of
 from testbed.views.problems import wants_json
 
 TEXT = "text/plain; charset=utf-8"
@@ -98,10 +99,14 @@ def _of_kind(run: Run, answers: Answers) -> dict[str, object]:
 @require_GET
 def index(request: Request, pk: int) -> HttpResponseBase:
     """Show the list of folded answers, or send all as JSON to a program."""
-    run = execution_for(request, pk)
     if wants_json(request) or request.GET.get("format") == "json":
-        return _as_json(request, run)
-    context = answers_context(request, run)
+        return _as_json(request, execution_for(request, pk))
+    return _list(request, pk=pk)
+
+
+@part_of("run")
+def _list(request: Request, pk: int) -> HttpResponse:
+    context = answers_context(request, execution_for(request, pk))
     return render(request, "executions/_answers_list.html", context)
 
 

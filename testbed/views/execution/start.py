@@ -20,6 +20,7 @@ from testbed.testbeds.executions import execution_again, matched
 from testbed.testbeds.saved_commands import saved_execution
 from testbed.views.execution.form import ExecutionForm
 from testbed.views.execution.refusals import form_address, refused
+from testbed.views.parts import part_of
 from testbed.views.problems import JSON, wants_json
 
 VALUE = "value-"
@@ -42,6 +43,7 @@ def start(request: Request, address: Address) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
+@part_of("testbed")
 def match(request: Request, address: Address) -> HttpResponse:
     """Show which guests or hosts a selection matches now, before anything runs."""
     testbed, problem = testbed_for(request, address, Act.EXECUTE), None

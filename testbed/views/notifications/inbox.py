@@ -12,6 +12,7 @@ from testbed.models import Notification
 from testbed.models.notifications.choices import Channel, Kind
 from testbed.models.notifications.notifications import MOST_KEPT
 from testbed.notifications.choosing import choice_of
+from testbed.views.parts import part_of
 
 MOST_NEW = 5
 MOST_COUNTED = 99
@@ -55,6 +56,7 @@ def read(request: Request) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
+@part_of("notifications")
 def bell(request: Request) -> HttpResponse:
     """Send the number of what is unread, for the header of every page."""
     rows = Notification.objects.unread(request.user)
