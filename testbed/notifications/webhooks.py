@@ -12,7 +12,9 @@ import hmac
 import json
 import secrets
 import socket
+import ssl
 from collections.abc import Collection, Mapping
+from functools import cache
 
 import httpx
 from django.conf import settings
@@ -65,47 +67,68 @@ def send(
     *,
     refused: Collection[Address],
     limit_s: float = TIME_LIMIT_S,
+    trust: ssl.SSLContext | None = None,
 ) -> str:
     """Call a webhook once; return how it answered. Raises: WebhookRefused.
 
     `number` names the delivery and stays the same when it is repeated; `at` is the time
     of this attempt, in seconds since 1970. `refused` are addresses that are never called.
+    `trust` has the authorities of certificates, in place of those of `trusted`.
     """
-    try:
-        call = _send(httpx.URL(url), secret, number, at, body, refused)
-        return asyncio.run(asyncio.wait_for(call, limit_s))
-    except AddressRefused as exc:
-        raise WebhookRefused(exc.message, hint=exc.hint) from exc
-    except TimeoutError:
-        problem = f"It did not answer within {limit_s:.0f} s."
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as exc:
-        problem = f"It could not be called: {str(exc) or type(exc).__name__}"
-    raise WebhookRefused(problem) from None
-
-
-async def _send(
-    url: httpx.URL,
-    secret: str,
-    number: str,
-    at: int,
-    body: Mapping[str, object],
-    refused: Collection[Address],
-) -> str:
     content = json.dumps(body).encode()
     headers = {
-        "Host": url.netloc.decode(),
         "Content-Type": "application/json",
         "User-Agent": "testbed",
         "webhook-id": number,
         "webhook-timestamp": str(at),
         "webhook-signature": sign(secret, number, at, content),
     }
-    async with httpx.AsyncClient(trust_env=False, timeout=TIME_LIMIT_S) as client:
+    try:
+        call = _send(httpx.URL(url), headers, content, refused, trust or trusted())
+        return asyncio.run(asyncio.wait_for(call, limit_s))
+    except AddressRefused as exc:
+        raise WebhookRefused(exc.message, hint=exc.hint) from exc
+    except TimeoutError:
+        problem = f"It did not answer within {limit_s:.0f} s."
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as exc:
+        problem = _problem(exc)
+    raise WebhookRefused(problem) from None
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """Return the public authorities, and those that the worker's machine trusts."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
+
+
+def _problem(exc: BaseException) -> str:
+    """Return an error in words, that of a certificate without OpenSSL's own."""
+    causes: list[BaseException] = [exc]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    for one in causes:
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return f"Its certificate is not accepted: {one.verify_message.rstrip('.')}."
+    return f"It could not be called: {str(exc) or type(exc).__name__}"
+
+
+async def _send(
+    url: httpx.URL,
+    headers: Mapping[str, str],
+    content: bytes,
+    refused: Collection[Address],
+    trust: ssl.SSLContext,
+) -> str:
+    async with httpx.AsyncClient(
+        trust_env=False, timeout=TIME_LIMIT_S, verify=trust
+    ) as client:
         address = await _resolve(url, refused)
         request = client.build_request(
             "POST",
             url.copy_with(host=str(address)),
-            headers=headers,
+            headers={"Host": url.netloc.decode(), **headers},
             content=content,
             extensions={"sni_hostname": url.host},
         )

@@ -9,9 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Network, ip_address
 
 import pytest
@@ -44,46 +42,17 @@ from testbed.notifications.webhooks import (
     send,
 )
 from testbed.outside import AddressRefused, choose
+from tests.testbed.notifications.receiver import Receiver, receiving
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
 STATUSES = Delivery.Status
 
 
-@dataclass
-class Receiver:
-    """A server of webhooks: what it got, and how it answers."""
-
-    url: str = ""
-    status: int = 204
-    location: str = ""
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-
-
 @pytest.fixture
 def receiver(settings: object) -> Iterator[Receiver]:
-    found = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            length = int(self.headers["Content-Length"])
-            headers = {name.lower(): text for name, text in self.headers.items()}
-            found.got.append((headers, self.rfile.read(length)))
-            self.send_response(found.status)
-            if found.location:
-                self.send_header("Location", found.location)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        found.url = f"http://localhost:{server.server_address[1]}/hook?lab=1"
-        settings.WEBHOOK_NETWORKS = (LOOPBACK,)
+    settings.WEBHOOK_NETWORKS = (LOOPBACK,)
+    with receiving() as found:
         yield found
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
