@@ -46,10 +46,14 @@ def unpack(packed: Packed, width: int) -> Iterator[Record]:
     return struct.iter_unpack(f"<{width}f", packed)
 
 
+def values_of(packed: Packed) -> tuple[float, ...]:
+    """Return the figures of all records, one after the other."""
+    return struct.unpack(f"<{len(packed) // 4}f", packed)
+
+
 def shares_of(packed: Packed) -> tuple[float, ...]:
     """Return the CPU shares of packed guests or minutes, the first figure of each."""
-    count = len(packed) // 4
-    return struct.unpack(f"<{count}f", packed)[:: len(GuestFigures._fields)]
+    return values_of(packed)[:: len(GuestFigures._fields)]
 
 
 def record_at(packed: Packed, number: int, width: int) -> Record:

@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from testbed.models import Sample, SampleHour
-from testbed.samples.figures import Record, mean, record_at, unpack
+from testbed.samples.figures import Record, mean, record_at, values_of
 from testbed.samples.recording import HOUR, KEPT_FOR, Owner, minute_of
 
 MINUTE_S = 60
@@ -79,24 +79,84 @@ def read(owner: Owner, name: str, period: Period) -> Series:
     points = _looks(samples.order_by("taken_at").iterator(), name, width)
     gap_s = float(LATE_LOOKS * settings.OBSERVE_EVERY_S)
     if period is Period.WEEK:
-        points = _week(_minutes(points, width), owner, name, begins_at)
+        points = _minutes(points, width)
         gap_s = max(gap_s, 1.5 * MINUTE_S)
-    times, records = _with_gaps(points, gap_s)
-    columns = {
-        field: [_figure(record, number) for record in records]
-        for number, field in enumerate(owner.kind._fields)
-    }
-    return Series(_seconds(begins_at), _seconds(ends_at), times, columns)
+    found = _Columns(width, gap_s)
+    if period is Period.WEEK:
+        _add_hours(found, owner, name, begins_at)
+    for moment, record in points:
+        found.add(_seconds(moment), record)
+    columns = dict(zip(owner.kind._fields, found.columns, strict=True))
+    return Series(_seconds(begins_at), _seconds(ends_at), found.times, columns)
+
+
+class _Columns:
+    """Columns of `width` figures that grow in the order of time.
+
+    They have one None where looks are missing for longer than `gap_s`, or lack the
+    figures.
+    """
+
+    def __init__(self, width: int, gap_s: float) -> None:
+        self.times: list[int] = []
+        self.columns: list[list[float | None]] = [[] for _ in range(width)]
+        self._gap_s = gap_s
+        self._is_gap = True
+
+    def add(self, second: int, record: Record | None) -> None:
+        """Add one record; of two in a second the first."""
+        if self.times and second <= self.times[-1]:
+            return
+        is_gap = record is None or all(map(isnan, record))
+        self._end_before(second)
+        if is_gap and self._is_gap:
+            return
+        self.times.append(second)
+        for number, column in enumerate(self.columns):
+            column.append(None if record is None else _figure(record[number]))
+        self._is_gap = is_gap
+
+    def add_minutes(self, second: int, figures: tuple[float, ...]) -> None:
+        """Add the records of minutes, the first of which begins at a second.
+
+        As `add` does with each of them: a week has 60,000 figures.
+        """
+        width = len(self.columns)
+        parts = [figures[number::width] for number in range(width)]
+        is_later = not self.times or second > self.times[-1]
+        is_whole = any(part and not any(map(isnan, part)) for part in parts)
+        if not (is_later and is_whole):
+            for number, record in enumerate(zip(*parts, strict=True)):
+                self.add(second + MINUTE_S * number, record)
+            return
+        self._end_before(second)
+        ends = second + MINUTE_S * len(parts[0])
+        self.times.extend(range(second, ends, MINUTE_S))
+        for column, part in zip(self.columns, parts, strict=True):
+            column.extend(map(_figure, part))
+        self._is_gap = False
+
+    def _end_before(self, second: int) -> None:
+        """End the line where looks are missing before a second."""
+        if not self._is_gap and second - self.times[-1] > self._gap_s:
+            self.times.append(self.times[-1] + 1)
+            for column in self.columns:
+                column.append(None)
+            self._is_gap = True
 
 
 def _looks(samples: Iterable[Sample], name: str, width: int) -> Iterator[Point]:
+    names, place = None, None
     for sample in samples:
-        names = sample.names.split("\n")
-        if name in names:
-            record = record_at(sample.figures, names.index(name), width)
-            yield sample.taken_at, record
-        else:
-            yield sample.taken_at, None
+        if sample.names != names:  # of a thousand guests, and mostly the same
+            names, place = sample.names, _place(sample.names, name)
+        known = None if place is None else record_at(sample.figures, place, width)
+        yield sample.taken_at, known
+
+
+def _place(names: str, name: str) -> int | None:
+    listed = names.split("\n")
+    return listed.index(name) if name in listed else None
 
 
 def _minutes(looks: Iterable[Point], width: int) -> Iterator[Point]:
@@ -105,48 +165,24 @@ def _minutes(looks: Iterable[Point], width: int) -> Iterator[Point]:
         yield minute, mean(known, width) if known else None
 
 
-def _week(
-    newest: Iterable[Point], owner: Owner, name: str, begins_at: datetime
-) -> Iterator[Point]:
-    """Yield the minutes of stored hours, then those that are not yet stored."""
+def _add_hours(found: _Columns, owner: Owner, name: str, begins_at: datetime) -> None:
+    """Add the minutes of stored hours since a time."""
     of_owner = Q(testbed=owner.testbed, host=owner.host, name=name)
     hours = SampleHour.objects.filter(of_owner, began_at__gt=begins_at - HOUR)
     width = len(owner.kind._fields)
-    for hour in hours.order_by("began_at").iterator():
-        for number, record in enumerate(unpack(hour.figures, width)):
-            moment = hour.began_at + timedelta(minutes=number)
-            if moment >= begins_at:
-                yield moment, record
-    yield from newest
+    rows = hours.order_by("began_at").values_list("began_at", "figures")
+    for began_at, packed in rows.iterator():
+        figures = values_of(packed)
+        past = -(-(begins_at - began_at) // timedelta(seconds=MINUTE_S))
+        first = max(0, past)
+        second = _seconds(began_at) + MINUTE_S * first
+        found.add_minutes(second, figures[width * first :])
 
 
-def _with_gaps(
-    points: Iterable[Point], gap_s: float
-) -> tuple[list[int], list[Record | None]]:
-    """Put one None where looks are missing, or where they lack the figures."""
-    times: list[int] = []
-    records: list[Record | None] = []
-    for moment, record in points:
-        second = _seconds(moment)
-        if times and second <= times[-1]:  # two looks in a second
-            continue
-        is_gap = record is None or all(map(isnan, record))
-        was_gap = not records or records[-1] is None
-        if not was_gap and second - times[-1] > gap_s:
-            times.append(times[-1] + 1)
-            records.append(None)
-            was_gap = True
-        if not (is_gap and was_gap):
-            times.append(second)
-            records.append(None if is_gap else record)
-    return times, records
-
-
-def _figure(record: Record | None, number: int) -> float | None:
+def _figure(value: float) -> float | None:
     """Return one figure, rounded to what a chart shows; None where it is unknown."""
-    if record is None or isnan(record[number]):
+    if value != value:
         return None
-    value = record[number]
     return round(value) if value >= 1000 else round(value, 2)
 
 

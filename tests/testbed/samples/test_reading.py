@@ -106,6 +106,26 @@ def test_week_joins_stored_hours_with_the_newest_looks(
     }
 
 
+def test_week_has_each_minute_of_whole_hours(testbed: Testbed, now: datetime) -> None:
+    """Also where a figure was never known; between two hours with looks is a gap."""
+    begin = now - timedelta(hours=5, minutes=30)
+    minutes = [*range(60), *range(120, 180)]
+    for number in minutes:
+        figures = GuestFigures(number / 3, received_bytes_per_s=1234.5)
+        record({testbed.pk: {"g0": figures}}, {}, begin + number * MINUTE)
+    fold_samples()
+
+    series = read(Owner(testbed.pk, None), "g0", Period.WEEK)
+
+    first = int(begin.timestamp())
+    shown = dict(zip(series.times, series.columns["cpu_percent"], strict=True))
+    wanted = {first + 60 * number: round(number / 3, 2) for number in minutes}
+    assert shown == wanted | {first + 60 * 59 + 1: None}
+    assert series.times == sorted(shown)
+    assert set(series.columns["received_bytes_per_s"]) == {1234, None}
+    assert set(series.columns["memory_bytes"]) == {None}
+
+
 def test_week_ends_seven_days_ago(testbed: Testbed, now: datetime) -> None:
     for past in (KEPT_FOR + MINUTE, KEPT_FOR - MINUTE):
         record({testbed.pk: {"g0": GuestFigures(past.seconds)}}, {}, now - past)
