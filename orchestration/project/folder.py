@@ -39,6 +39,11 @@ from orchestration.state.model import GuestState, Markers, State
 from orchestration.state.versions import load_state
 
 YAML_NAME = "kvm-compose.yaml"
+_STATE, _MARKERS_LOG, _DEPLOYED = _STATES = (
+    "state.json",
+    "markers.log",
+    "deployed.json",
+)
 Stamp = tuple[int, ...]
 # pydantic's property takes longer than the rest of a marker.
 _MARKERS = frozenset(Markers.model_fields)
@@ -55,18 +60,52 @@ def read_yaml(path: Path) -> bytes:
 
 
 class Project:
-    """One testbed's folder; cheap to make, holds no open files."""
+    """One testbed's folder; cheap to make, holds no open files.
+
+    A page of the lab makes one for each testbed: their paths are made where they are used.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.files = directory / "files"
-        self.artefacts = directory / "artefacts"
-        self.keys = directory / "keys"
-        self.snapshots = directory / "snapshots"
-        self.state_file = directory / "state.json"
-        self.markers_file = directory / "markers.log"
-        self.deployed_file = directory / "deployed.json"
-        self._lock_file = directory / ".state.lock"
+
+    @property
+    def files(self) -> Path:
+        """The folder of the user's files."""
+        return self.directory / "files"
+
+    @property
+    def artefacts(self) -> Path:
+        """The folder of the artefacts."""
+        return self.directory / "artefacts"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of the keys."""
+        return self.directory / "keys"
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of the records of snapshots."""
+        return self.directory / "snapshots"
+
+    @property
+    def state_file(self) -> Path:
+        """The state of the YAML."""
+        return self.directory / _STATE
+
+    @property
+    def markers_file(self) -> Path:
+        """The events of guests since."""
+        return self.directory / _MARKERS_LOG
+
+    @property
+    def deployed_file(self) -> Path:
+        """The state of what may exist besides."""
+        return self.directory / _DEPLOYED
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.directory / ".state.lock"
 
     @property
     def yaml(self) -> Path:
@@ -146,8 +185,8 @@ class Project:
 
     def stamps(self) -> tuple[Stamp, ...]:
         """Return stamps that change when a file of `read_all` is written."""
-        files = (self.state_file, self.markers_file, self.deployed_file)
-        return tuple(_stamp(file) for file in files)
+        folder = str(self.directory)
+        return tuple(_stamp(f"{folder}/{name}") for name in _STATES)
 
     def write_change(self, deployed: State, wanted: State) -> None:
         """Write `deployed` to deployed.json, then replace state.json by `wanted`."""
@@ -239,10 +278,10 @@ def _read(path: Path, stamp: Stamp) -> State:
         ) from exc
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: Path | str) -> Stamp:
     """Return a file's version: a replaced file is another inode, markers only grow."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - a Path takes as long as the call
     except FileNotFoundError:
         return ()
     return (found.st_ino, found.st_size, found.st_mtime_ns)

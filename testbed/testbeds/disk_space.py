@@ -12,8 +12,9 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -63,6 +64,14 @@ Place = tuple[str, str]
 File = tuple[Place, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The full sizes of a testbed's files: by host, and of disks by host and guest."""
+
+    sums: Bytes
+    disks: Mapping[Place, int]
+
+
 def require_disk_space(testbed: Testbed, state: State, command: Command) -> None:
     """Let a command create the disks and seeds of a state.
 
@@ -70,7 +79,7 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
     wait until its end. Raises: NotEnoughSpace, LimitReached.
     """
     is_up = command is Command.UP
-    files = dict(_files(testbed.project, state, lambda _: is_up))
+    files = _summed(dict(_files(testbed.project, state, lambda _: is_up)))
     snapshots = LabSnapshot.objects.stored_in([testbed]).get(testbed.pk, {})
     wanted = _by_host(files, snapshots, kept_sizes(testbed.project))
     before = held_by(testbed)
@@ -226,13 +235,13 @@ def _held(
 ) -> Bytes:
     project = testbed.project
     files = _held_files(project.directory, project.stamps(), is_whole, queued)
-    return _by_host(dict(files), snapshots, kept_sizes(project))
+    return _by_host(files, snapshots, kept_sizes(project))
 
 
 @lru_cache(maxsize=4096)
 def _held_files(
     directory: Path, stamps: tuple[Stamp, ...], is_whole: bool, queued: int | None
-) -> tuple[File, ...]:
+) -> _Files:
     """Compute the bytes of a testbed's files, of two with one path the larger.
 
     Read again when a file of its state changed.
@@ -245,7 +254,7 @@ def _held_files(
         planned = PlannedStart.objects.states_of(queued) if queued else ()
         states = (*project.read_all(), *planned)
     except StateError:  # unknown then; the testbed's own page reports it
-        return ()
+        return _Files({}, {})
 
     def has_disk(guest: GuestState) -> bool:
         return is_whole or bool(guest.markers.disk)
@@ -254,7 +263,7 @@ def _held_files(
     for state in states:
         for place, count in _files(project, state, has_disk):
             largest[place] = max(count, largest.get(place, 0))
-    return tuple(largest.items())
+    return _summed(largest)
 
 
 def _files(project: Project, state: State, has_disk: HasDisk) -> Iterator[File]:
@@ -277,8 +286,19 @@ def _context_bytes(files: FolderFiles, context: str) -> int:
     return files.size_bytes(context, at_most=CONTEXT_LIMIT_BYTES)
 
 
+def _summed(files: Mapping[Place, int]) -> _Files:
+    sums: Counter[str] = Counter()
+    disks: Counter[Place] = Counter()
+    for (host, path), count in files.items():
+        sums[host] += count
+        if path.endswith(DISK_FILE):
+            name = path.rpartition("/")[2].removesuffix(DISK_FILE)
+            disks[host, name] += count
+    return _Files(sums, disks)
+
+
 def _by_host(
-    files: Mapping[Place, int],
+    files: _Files,
     snapshots: Mapping[Place, StoredBytes],
     kept: Mapping[str, tuple[int, int]],
 ) -> dict[str, int]:
@@ -286,13 +306,11 @@ def _by_host(
 
     `kept` has those of guests that are down, which no look at a host finds.
     """
-    found: Counter[str] = Counter()
-    for (host, path), count in files.items():
-        name = PurePosixPath(path).name.removesuffix(DISK_FILE)
-        memory, disk = snapshots.get((host, name)) or kept.get(name, (0, 0))
-        if path.endswith(DISK_FILE):
-            count = max(count + memory, disk)
-        found[host] += count
+    found = Counter(files.sums)
+    down = {place: kept[place[1]] for place in files.disks if place[1] in kept}
+    for place, (memory, disk) in (down | dict(snapshots)).items():
+        if place in files.disks:
+            found[place[0]] += max(memory, disk - files.disks[place])
     return dict(found)
 
 
