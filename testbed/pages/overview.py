@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from django.db.models import Count, Q, Subquery
+from django.db.models import (
+    BooleanField,
+    Count,
+    ExpressionWrapper,
+    OuterRef,
+    Q,
+    Subquery,
+)
+from django.db.models.functions import Coalesce
 
 from orchestration.errors import StateError
 from orchestration.plan.model import Command
@@ -15,7 +23,8 @@ from orchestration.project.digests import with_files_now
 from orchestration.state.model import GuestState, ScriptState, State
 from orchestration.state.selection import select_guests
 from testbed.hosts.power import requested_statuses
-from testbed.models import ObservedGuest, Run, Testbed
+from testbed.models import ObservedGuest, Run, Testbed, TrashItem
+from testbed.models.runs import RunQuerySet
 from testbed.pages.freshness import is_late
 from testbed.pages.traffic import Rate
 from testbed.testbeds.executions import last_failed
@@ -123,18 +132,31 @@ def condition_of(testbed: Testbed, last_run: Run | None) -> str:
     return testbed.condition
 
 
-def work_on(testbed: Testbed) -> tuple[Run | None, list[Run]]:
-    """Return the newest run that changes a testbed, and all active ones (one query).
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The runs of a testbed's page: the newest that changes it, and all active ones.
 
-    Of the active ones tools are last.
+    Of the active ones tools are last. `recent` are the newest of those that are shown.
     """
+
+    last: Run | None
+    active: list[Run]
+    recent: list[Run]
+
+
+def work_on(testbed: Testbed, shown: RunQuerySet, most: int) -> Work:
+    """Return the runs of a testbed's page, at most so many of `shown` (one query)."""
     own = Run.objects.filter(testbed=testbed)
     newest = Subquery(own.filter(is_exclusive=True).values("pk")[:1])
-    either = Q(pk=newest) | Q(testbed=testbed, status__in=Run.ACTIVE)
-    found = Run.objects.filter(either).select_related("asked_by").defer("plan")
-    last = next((run for run in found if run.is_exclusive), None)
-    active = (run for run in found if not run.is_over)
-    return last, sorted(active, key=lambda run: run.is_tool)
+    recent = Q(pk__in=shown.values("pk")[:most])
+    either = recent | Q(pk=newest) | Q(testbed=testbed, status__in=Run.ACTIVE)
+    is_recent = ExpressionWrapper(recent, BooleanField())
+    found = list(Run.objects.filter(either).listed().annotate(is_recent=is_recent))
+    return Work(
+        next((run for run in found if run.is_exclusive), None),
+        sorted((r for r in found if not r.is_over), key=lambda run: run.is_tool),
+        [run for run in found if vars(run)["is_recent"]],
+    )
 
 
 def unseen_run(testbed: Testbed) -> Run | None:
@@ -151,6 +173,15 @@ def unseen_of(testbed: Testbed, last_run: Run | None) -> Run | None:
         return None
     seen_at = testbed.observed_at
     return None if seen_at and seen_at >= last_run.ended_at else last_run
+
+
+def tags_and_trash(testbed: Testbed) -> tuple[list[str], int]:
+    """Return its tags, and how many of its deleted files are in the trash (one query)."""
+    items = TrashItem.objects.filter(origin=OuterRef("pk")).order_by()
+    count = items.values("origin").annotate(count=Count("pk")).values("count")
+    own = Testbed.objects.filter(pk=testbed.pk).order_by("tags__name")
+    rows = list(own.values_list("tags__name", Coalesce(Subquery(count), 0)))
+    return [name for name, _ in rows if name], rows[0][1] if rows else 0
 
 
 def state_of(testbed: Testbed) -> tuple[State | None, StateError | None]:

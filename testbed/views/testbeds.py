@@ -22,7 +22,7 @@ from testbed.access.visibility import (
     visible_runs,
 )
 from testbed.expiry.shown import shown_end
-from testbed.models import Protection, Testbed, TrashItem
+from testbed.models import Protection, Testbed
 from testbed.models.runs import RunQuerySet
 from testbed.pages.budgets import account_shown, budgets_and_quota
 from testbed.pages.changes import Pending, pending_changes
@@ -39,6 +39,7 @@ from testbed.pages.overview import (
     condition_of,
     guests_of,
     state_of,
+    tags_and_trash,
     unseen_of,
     unseen_run,
     work_on,
@@ -90,6 +91,7 @@ def show_testbed(
     lab = Lab()
     findings = findings_of(testbed, lab)
     lines = _marked_lines(testbed, findings)
+    tags, trashed = tags_and_trash(testbed)
     context = {
         "refusal": refusal,
         **_live(request, testbed, lab, findings),
@@ -98,7 +100,8 @@ def show_testbed(
         "error_count": errors_among(findings),
         "files": list_files(testbed),
         "source": getattr(testbed, "source", None),
-        "trashed": TrashItem.objects.filter(origin=testbed.pk).count(),
+        "tags": tags,
+        "trashed": trashed,
         "times": settings.EXPIRY,
         "yaml_lines": lines[:MOST_LINES],
         "has_more_lines": len(lines) > MOST_LINES,
@@ -161,13 +164,14 @@ def _live(
     """Return the changing part; `findings` of the YAML where they are known."""
     state, problem = state_of(testbed)
     found = guests_of(testbed, state)
-    recent = visible_runs(request, testbed).listed()[: RUNS_SHOWN + 1]
-    last, running = work_on(testbed)
+    work = work_on(testbed, visible_runs(request, testbed), RUNS_SHOWN + 1)
+    last = work.last
     drift = drift_of(testbed, found, last)
     is_changed = state is not None and is_edited(testbed, state)
     is_new = is_changed or state is None
     sketch = None if state else sketch_of(testbed.project.read_yaml())
-    active, has_tools = next(iter(running), None), any(r.is_tool for r in running)
+    active = next(iter(work.active), None)
+    has_tools = any(run.is_tool for run in work.active)
     pending = None if active else pending_changes(testbed, state, lab)
     may_up = active is None and request.may.allows(Act.UP)
     needs = needs_of_up(testbed, state, lab) if may_up else None
@@ -211,8 +215,8 @@ def _live(
         "up_is_primary": active is None
         and testbed.condition != Testbed.Condition.UP
         and not (is_new and _is_refused(testbed, sketch, findings, lab)),
-        "recent_runs": list(recent)[:RUNS_SHOWN],
-        "has_more_runs": len(recent) > RUNS_SHOWN,
+        "recent_runs": work.recent[:RUNS_SHOWN],
+        "has_more_runs": len(work.recent) > RUNS_SHOWN,
     }
 
 

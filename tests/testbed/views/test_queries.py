@@ -13,8 +13,6 @@ from tests.testbed.testbeds.planning.edits import edit
 
 MOST = 15
 PAGES = ("", "live/", "budgets/", "guests/web/", "snapshots/", "sharing/")
-# The whole page of an edited testbed that is up, of which a guest is off.
-MOST_OF_ALL = 17
 
 
 @pytest.fixture
@@ -56,12 +54,8 @@ def test_page_asks_a_bounded_number_of_times(
     address = f"/testbeds/olive/lab/{page}"
     browser.get(address)
 
-    with django_assert_max_num_queries(_most(state, page)):
+    with django_assert_max_num_queries(MOST):
         assert browser.get(address).status_code == 200
-
-
-def _most(state: str, page: str) -> int:
-    return MOST_OF_ALL if (state, page) == ("edited", "") else MOST
 
 
 @pytest.mark.parametrize("page", ["", "live/"])
@@ -84,5 +78,5 @@ def test_page_in_a_full_lab_asks_a_bounded_number_of_times(
     address = f"/testbeds/olive/lab/{page}"
     browser.get(address)
 
-    with django_assert_max_num_queries(_most("edited", page)):
+    with django_assert_max_num_queries(MOST):
         assert browser.get(address).status_code == 200
