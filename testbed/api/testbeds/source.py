@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from ninja import Field, Query, Router, Status
 from pydantic import BaseModel, ConfigDict
 
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request
 from testbed.api.paging import Paging, page_of
 from testbed.api.places import testbed_of
@@ -116,11 +116,8 @@ def put_source(
 ) -> Status[dict[str, object]]:
     """Set or change the source; the answer to the first has the webhook's secret."""
     testbed = testbed_of(request, account, name, Act.SET_SOURCE)
-    by = request.user.get_username()
-    secret = set_source(testbed, wish.url, wish.branch, wish.folder, by)
+    secret = set_source(testbed, request.user, wish.url, wish.branch, wish.folder)
     source = _source_of(testbed)
-    what = f"set the source {source.url} {source.branch} {source.folder}"
-    record_act(request.user, Act.SET_SOURCE, testbed, what.strip())
     status = HTTPStatus.CREATED if secret else HTTPStatus.OK
     return Status(status, _shape(source, secret or None))
 
@@ -130,8 +127,7 @@ def delete_source(request: Request, account: str, name: str) -> dict[str, object
     """Remove the source, its deploy key and its webhook; the files stay."""
     testbed = testbed_of(request, account, name, Act.SET_SOURCE)
     source = _source_of(testbed)
-    remove_source(testbed)
-    record_act(request.user, Act.SET_SOURCE, testbed, "removed the source")
+    remove_source(testbed, request.user)
     return {"removed": source.url}
 
 
@@ -141,8 +137,7 @@ def fetch_source(
 ) -> Status[dict[str, object]]:
     """Ask for a fetch; one that is active already is 409."""
     testbed = testbed_of(request, account, name, Act.EDIT)
-    row = ask_for_fetch(testbed, request.user.get_username())
-    record_act(request.user, Act.EDIT, testbed, "asked for a fetch of the source")
+    row = ask_for_fetch(testbed, request.user)
     return Status(HTTPStatus.ACCEPTED, _fetch_shape(row))
 
 
