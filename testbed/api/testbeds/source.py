@@ -1,23 +1,25 @@
-"""The source of a testbed's files, and its fetches."""
+"""The source of a testbed's files; `fetches` has what came from there."""
 
 from datetime import datetime
 from http import HTTPStatus
 
-from django.http import HttpResponse
-from ninja import Field, Query, Router, Status
+from ninja import Field, Router, Status
 from pydantic import BaseModel, ConfigDict
 
+from orchestration.transport.ssh.first_contact import host_key_of
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
-from testbed.api.paging import Paging, page_of
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
-from testbed.api.wishes import Text, Wish
-from testbed.models import Fetch, Source, Testbed
+from testbed.api.testbeds.fetches import FetchShape, fetch_shape
+from testbed.api.wishes import Text, Wish, Words
+from testbed.models import Source, Testbed
 from testbed.models.sources.rows import MOST_BRANCH, MOST_FOLDER, MOST_URL
 from testbed.sources.changes import (
-    ask_for_fetch,
+    confirm_key,
+    forget_key,
     remove_source,
+    renew_secret,
     set_source,
     source_of,
 )
@@ -44,14 +46,16 @@ class SourceWish(Wish):
 class SourceShape(BaseModel):
     """A source, and the commit that was fetched last, if one was.
 
-    `deploy_key` is the public half, empty for https. `webhook` is the path that a forge
-    calls; `secret` signs its calls and is sent once, when the source is made.
+    `deploy_key` is the public half, empty for https. `host_key` is the fingerprint with
+    which the server answered, empty before the first fetch over ssh. `webhook` is the
+    path that a forge calls; `secret` signs its calls and is sent once, when it is made.
     """
 
     url: str
     branch: str
     folder: str
     deploy_key: str
+    host_key: str
     host_key_confirmed: bool
     webhook: str
     secret: str | None
@@ -62,32 +66,10 @@ class SourceShape(BaseModel):
     fetched_at: datetime | None
 
 
-class FetchShape(BaseModel):
-    """A fetch: `waiting`, `running`, `succeeded`, `conflict` or `failed`, and why.
+class Fingerprint(Wish):
+    """The fingerprint that a user compared, as `SHA256:…`."""
 
-    `by` is empty where a push asked for it. The lists have paths.
-    """
-
-    id: int
-    by: str
-    status: str
-    said: str
-    asked_at: datetime
-    ended_at: datetime | None
-    commit: str
-    subject: str
-    added: list[str]
-    changed: list[str]
-    removed: list[str]
-    kept: list[str]
-    conflicts: list[str]
-
-
-class FetchList(BaseModel):
-    """A page of fetches; `count` is of all pages."""
-
-    items: list[FetchShape]
-    count: int
+    fingerprint: Words
 
 
 class RemovedSource(BaseModel):
@@ -131,29 +113,46 @@ def delete_source(request: Request, account: str, name: str) -> dict[str, object
     return {"removed": source.url}
 
 
-@router.post(f"{PLACE}/fetch", response={202: FetchShape})
-def fetch_source(
-    request: Request, account: str, name: str
+@router.post(
+    f"{PLACE}/secret", response=SourceShape, operation_id="renew_source_secret"
+)
+def renew(request: Request, account: str, name: str) -> dict[str, object]:
+    """Give the webhook another secret, which this answer alone has."""
+    testbed = testbed_of(request, account, name, Act.SET_SOURCE)
+    _source_of(testbed)
+    secret = renew_secret(testbed, request.user)
+    return _shape(_source_of(testbed), secret)
+
+
+@router.put(
+    f"{PLACE}/host-key",
+    response={202: FetchShape},
+    operation_id="confirm_source_host_key",
+)
+def confirm(
+    request: Request, account: str, name: str, wish: Fingerprint
 ) -> Status[dict[str, object]]:
-    """Ask for a fetch; one that is active already is 409."""
-    testbed = testbed_of(request, account, name, Act.EDIT)
-    row = ask_for_fetch(testbed, request.user)
-    return Status(HTTPStatus.ACCEPTED, _fetch_shape(row))
+    """Confirm the host key of the repository's server by its fingerprint, and fetch.
+
+    A user compares `host_key` of the source with what the server's operator publishes.
+    """
+    testbed = testbed_of(request, account, name, Act.SET_SOURCE)
+    _source_of(testbed)
+    row = confirm_key(testbed, request.user, wish.fingerprint)
+    return Status(HTTPStatus.ACCEPTED, fetch_shape(row))
 
 
-@router.get(f"{PLACE}/fetches", response=FetchList)
-def list_fetches(
-    request: Request,
-    response: HttpResponse,
-    account: str,
-    name: str,
-    paging: Query[Paging],
-) -> dict[str, object]:
-    """List the fetches of a testbed, the newest first."""
-    testbed = testbed_of(request, account, name, Act.EDIT)
-    rows = Fetch.objects.filter(testbed=testbed)
-    items, count = page_of(request, response, rows, paging)
-    return {"items": [_fetch_shape(row) for row in items], "count": count}
+@router.delete(
+    f"{PLACE}/host-key",
+    response=SourceShape,
+    operation_id="forget_source_host_key",
+)
+def forget(request: Request, account: str, name: str) -> dict[str, object]:
+    """Forget the confirmed host key: the next fetch shows the present one."""
+    testbed = testbed_of(request, account, name, Act.SET_SOURCE)
+    _source_of(testbed)
+    forget_key(testbed, request.user)
+    return _shape(_source_of(testbed))
 
 
 def _source_of(testbed: Testbed) -> Source:
@@ -165,11 +164,13 @@ def _source_of(testbed: Testbed) -> Source:
 
 
 def _shape(source: Source, secret: str | None = None) -> dict[str, object]:
+    seen = source.host_key or source.seen_key
     return {
         "url": source.url,
         "branch": source.branch,
         "folder": source.folder,
         "deploy_key": source.public_key,
+        "host_key": host_key_of(seen).fingerprint if seen else "",
         "host_key_confirmed": bool(source.host_key),
         "webhook": f"/hooks/{source.hook}/",
         "secret": secret,
@@ -178,21 +179,4 @@ def _shape(source: Source, secret: str | None = None) -> dict[str, object]:
         "subject": source.subject,
         "committed_at": source.committed_at,
         "fetched_at": source.fetched_at,
-    }
-
-
-def _fetch_shape(row: Fetch) -> dict[str, object]:
-    names = ("added", "changed", "removed", "kept")
-    conflicts = row.changes.get("conflicts", [])
-    return {
-        "id": row.pk,
-        "by": row.asked_by,
-        "status": row.status,
-        "said": row.said,
-        "asked_at": row.asked_at,
-        "ended_at": row.ended_at,
-        "commit": row.commit,
-        "subject": row.subject,
-        **{name: row.changes.get(name, []) for name in names},
-        "conflicts": [each["path"] for each in conflicts],
     }
