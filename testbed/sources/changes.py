@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from orchestration.errors import HostKeyMismatch, StateError, TestbedBusy
 from orchestration.transport.ssh.first_contact import host_key_of
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act, record_act, require
 from testbed.celery import request_fetch
 from testbed.models import Fetch, Source, Testbed
 from testbed.sources.keys import deploy_key_of, remove_deploy_key
@@ -29,13 +29,24 @@ def source_of(testbed: Testbed) -> Source | None:
     return Source.objects.filter(testbed=testbed).first()
 
 
-def set_source(testbed: Testbed, user: User, url: str, branch: str, folder: str) -> str:
+def set_source(
+    testbed: Testbed,
+    user: User,
+    url: str,
+    branch: str,
+    folder: str,
+    *,
+    then_up: bool = False,
+) -> str:
     """Set or change where the files come from; return a new webhook's secret, or ''.
 
     The files here stay until a fetch. With another repository, branch or folder nothing
     counts as fetched any more; with another server its host key is confirmed anew.
-    Raises: SourceRefused.
+    `then_up`: after a push that changed files, the testbed is brought up as this user.
+    Raises: SourceRefused, NotAllowed (the user may not bring it up).
     """
+    if then_up:
+        require(user, Act.UP, testbed)
     place = place_of(url)
     values = {
         "url": place.url,
@@ -44,8 +55,11 @@ def set_source(testbed: Testbed, user: User, url: str, branch: str, folder: str)
         "public_key": deploy_key_of(testbed) if place.is_ssh else "",
         "set_by": user.get_username(),
         "set_at": timezone.now(),
+        "up_by": user if then_up else None,
+        "up_commit": "",
     }
     what = f"set the source {place.url} {values['branch']} {values['folder']}".strip()
+    what += ", and Up after a push" if then_up else ""
     with transaction.atomic():
         record_act(user, Act.SET_SOURCE, testbed, what)
         old = Source.objects.select_for_update().filter(testbed=testbed).first()
@@ -142,8 +156,13 @@ def ask_after_push(source: Source) -> Fetch:
     with transaction.atomic():
         _locked(testbed)
         Source.objects.filter(pk=source.pk).update(pushed_at=timezone.now())
-        waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING)
-        return waiting.first() or _begun(testbed, "")
+        then_up = Source.objects.filter(pk=source.pk, up_by__isnull=False).exists()
+        waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING).first()
+        if waiting is None:
+            return _begun(testbed, "", then_up=then_up)
+        if then_up:
+            Fetch.objects.filter(pk=waiting.pk).update(then_up=True)
+        return waiting
 
 
 def decide(conflict: Fetch, user: User, decision: str, *, confirm: str = "") -> Fetch:

@@ -28,7 +28,10 @@ router = Router(tags=["source"])
 
 
 class SourceWish(Wish):
-    """A repository's address, a branch and a folder of it."""
+    """A repository's address, a branch and a folder of it.
+
+    `then_up`: after a push that changed files, the testbed is brought up as this user.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -41,6 +44,7 @@ class SourceWish(Wish):
     url: Text = Field(max_length=MOST_URL)
     branch: Text = Field("main", max_length=MOST_BRANCH)
     folder: Text = Field("", max_length=MOST_FOLDER)
+    then_up: bool = False
 
 
 class SourceShape(BaseModel):
@@ -49,6 +53,8 @@ class SourceShape(BaseModel):
     `deploy_key` is the public half, empty for https. `host_key` is the fingerprint with
     which the server answered, empty before the first fetch over ssh. `webhook` is the
     path that a forge calls; `secret` signs its calls and is sent once, when it is made.
+    `up_as` is the account as which a push brings the testbed up, empty for none, and
+    `up_said` how the last time went.
     """
 
     url: str
@@ -64,6 +70,8 @@ class SourceShape(BaseModel):
     subject: str
     committed_at: datetime | None
     fetched_at: datetime | None
+    up_as: str
+    up_said: str
 
 
 class Fingerprint(Wish):
@@ -98,7 +106,8 @@ def put_source(
 ) -> Status[dict[str, object]]:
     """Set or change the source; the answer to the first has the webhook's secret."""
     testbed = testbed_of(request, account, name, Act.SET_SOURCE)
-    secret = set_source(testbed, request.user, wish.url, wish.branch, wish.folder)
+    place = (wish.url, wish.branch, wish.folder)
+    secret = set_source(testbed, request.user, *place, then_up=wish.then_up)
     source = _source_of(testbed)
     status = HTTPStatus.CREATED if secret else HTTPStatus.OK
     return Status(status, _shape(source, secret or None))
@@ -179,4 +188,6 @@ def _shape(source: Source, secret: str | None = None) -> dict[str, object]:
         "subject": source.subject,
         "committed_at": source.committed_at,
         "fetched_at": source.fetched_at,
+        "up_as": str(source.up_by or ""),
+        "up_said": source.up_said,
     }

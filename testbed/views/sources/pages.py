@@ -47,10 +47,11 @@ def index(request: Request, address: Address) -> HttpResponse:
     if request.method == "GET":
         return _page(request, testbed)
     typed = {name: request.POST.get(name, "") for name in FIELDS}
+    then_up = bool(request.POST.get("then_up"))
     try:
-        secret = set_source(testbed, request.user, **typed)
+        secret = set_source(testbed, request.user, **typed, then_up=then_up)
     except TestbedError as exc:
-        return _page(request, testbed, refused=exc, typed=typed)
+        return _page(request, testbed, refused=exc, typed=typed, then_up=then_up)
     if secret:
         return _page(request, testbed, secret=secret)
     messages.success(request, "The source was changed.")
@@ -129,6 +130,7 @@ def _page(
     *,
     refused: TestbedError | None = None,
     typed: dict[str, str] | None = None,
+    then_up: bool = False,
     secret: str = "",
 ) -> HttpResponse:
     source = source_of_page(testbed)
@@ -136,6 +138,7 @@ def _page(
         "testbed": testbed,
         "refused": refused,
         "typed": typed or {name: getattr(source, name, "") for name in FIELDS},
+        "then_up": then_up if typed else bool(source and source.up_by_id),
         "secret": secret,
         **shown_source(testbed, source),
     }
