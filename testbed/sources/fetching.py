@@ -29,9 +29,10 @@ from testbed.models.runs import require_no_run
 from testbed.models.sources.rows import LOST_AFTER, MOST_SAID
 from testbed.outside import Address, choose, resolve
 from testbed.sources.comparing import Comparison, Sides, compare, digest_of
-from testbed.sources.git import USUAL, Commit, FetchFailed, Keys, Rules, fetch_commit
+from testbed.sources.git import USUAL, Commit, FetchFailed, Rules, fetch_commit
 from testbed.sources.keys import private_key_of
 from testbed.sources.places import Place, SourceRefused, place_of
+from testbed.sources.ssh_line import Keys
 from testbed.sources.ups import bring_up
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
