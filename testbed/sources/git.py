@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 
@@ -259,15 +260,15 @@ def _git(
         if line:
             by_ssh = [*confined(accounts.ssh, limits), *line]
             wire = environment | {"GIT_PROTOCOL": "version=2"}
-            stack.enter_context(_running(by_ssh, repository, wire, stderr=said))
+            stack.enter_context(_running(by_ssh, repository, wire, said=said))
         process = stack.enter_context(
             _running(
                 [*confined(accounts.git, limits), "git", *options, *words],
                 repository,
                 environment,
-                stdin=subprocess.PIPE,
-                stdout=out,
-                stderr=said,
+                said=said,
+                out=out,
+                given=subprocess.PIPE,
             )
         )
         try:
@@ -288,7 +289,10 @@ def _running(
     words: Sequence[str],
     repository: Repository,
     environment: Mapping[str, str],
-    **files: object,
+    *,
+    said: IO[bytes],
+    out: "IO[bytes] | int" = subprocess.DEVNULL,
+    given: int = subprocess.DEVNULL,
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a program for a while; end all that it started, as far as it is its group."""
     process = subprocess.Popen(
@@ -296,7 +300,9 @@ def _running(
         cwd=repository.folder,
         env=environment,
         start_new_session=True,
-        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **files},
+        stdin=given,
+        stdout=out,
+        stderr=said,
     )
     try:
         yield process

@@ -84,8 +84,8 @@ def line_to_server(
     words = ["ssh", "-F", "none", "-a", "-x", "-T"]
     words += [word for option in options for word in ("-o", option)]
     whom = f"{place.user}@{place.host}" if place.user else place.host
-    path = _path_of(place).replace("'", "'\\''")
-    words += ["--", whom, f"git-upload-pack '{path}'"]
+    asked = _path_of(place).replace("'", "'\\''")
+    words += ["--", whom, f"git-upload-pack '{asked}'"]
     return ["sh", "-c", 'exec "$@" <"$0/up" >"$0/down"', str(folder), *words]
 
 
