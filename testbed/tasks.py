@@ -35,6 +35,7 @@ from testbed.samples.recording import fold_samples, forget_samples
 from testbed.snapshots.orders import forget_old_orders, start_orders
 from testbed.snapshots.schedules import order_deletions, take_snapshots
 from testbed.sources.fetching import fetch, send_fetches_again
+from testbed.sources.ups import bring_up_waiting
 from testbed.ssh.pushes import push_keys
 from testbed.testbeds.resumable.sweeping import forget_old_uploads
 from testbed.testbeds.trash.folders import empty_trash
@@ -78,6 +79,7 @@ def keep_house_once() -> dict[str, int]:
         "deletions of orphans whose worker was lost": end_lost_cleanups,
         "checks of new hosts sent again or ended": send_checks_again,
         "fetches sent again or ended": send_fetches_again,
+        "testbeds brought up after a push": bring_up_waiting,
         "things removed from the trash": remove_old_items,
         "folders of deleted testbeds removed": empty_trash,
         "logs of old runs removed": remove_old_logs,

@@ -87,6 +87,8 @@ class OwnAct(StrEnum):
     IMAGES = "delete saved images"
     GROUPS = "keep groups"
     SSH_KEYS = "change SSH keys"
+    WEBHOOK = "set the webhook of notifications"
+    TOKENS = "revoke API tokens"
 
 
 # Each role may do its own acts and those of the roles above it here. An act that is in
@@ -146,12 +148,18 @@ SCOPES: Mapping[Scope, tuple[Act, ...]] = {
     Scope.MANAGE: TABLE[Role.OWNER],
     Scope.ADMIN: TABLE[Role.ADMIN],
 }
-# A key opens guests longer than the token lasts, and members get what is shared.
+# A key and a webhook serve longer than the token lasts, and members get what is shared.
 OWN_SCOPES: Mapping[Scope, tuple[OwnAct, ...]] = {
     Scope.READ: (),
     Scope.RUN: (OwnAct.RESERVATIONS,),
     Scope.EDIT: (OwnAct.FAVOURITES, OwnAct.NOTIFICATIONS),
-    Scope.MANAGE: (OwnAct.IMAGES, OwnAct.GROUPS, OwnAct.SSH_KEYS),
+    Scope.MANAGE: (
+        OwnAct.IMAGES,
+        OwnAct.GROUPS,
+        OwnAct.SSH_KEYS,
+        OwnAct.WEBHOOK,
+        OwnAct.TOKENS,
+    ),
     Scope.ADMIN: (),
 }
 REFUSED_AGAIN_AFTER = timedelta(minutes=10)

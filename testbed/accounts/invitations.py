@@ -52,6 +52,13 @@ def invite(email: str, by: User) -> tuple[Invitation, str]:
     return row, ""
 
 
+def withdraw(row: Invitation, by: User) -> None:
+    """Remove an invitation that was not used."""
+    with transaction.atomic():
+        row.delete()
+        write(by, INVITATIONS, f"withdrew {row}", thing=row.email)
+
+
 def require_address(email: str) -> None:
     """Require an address for mail. Raises: NotInvited."""
     try:

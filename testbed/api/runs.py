@@ -38,6 +38,7 @@ from testbed.pages.listing.running import (
 from testbed.pages.logs import LogFilter, text_of, why_removed
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import PlanJson
+from testbed.runs.places.queue import turn_of
 from testbed.runs.starting import (
     command_named,
     start_command,
@@ -79,9 +80,18 @@ class InstructionShape(BaseModel):
     resources: list[str]
 
 
-class RunWithPlan(RunShape):
-    """A run with its instructions, which go with its log."""
+class QueuePlace(BaseModel):
+    """The place of a run in the queue, from 1 on, and what it waits for."""
 
+    place: int
+    total: int
+    obstacle: str
+
+
+class RunWithPlan(RunShape):
+    """A run with its instructions, which go with its log; `queue` while it waits."""
+
+    queue: QueuePlace | None
     instructions: list[InstructionShape]
 
 
@@ -293,4 +303,7 @@ def _client_plan(wish: CommandWish) -> PlanJson | None:
 def _shown(request: Request, run: Run) -> dict[str, object]:
     progress = progress_of([run]).get(run.pk)
     instructions = [] if run.log_removed_at else instructions_of(run)
-    return run_shape(run, progress) | {"instructions": instructions}
+    turn, queue = turn_of(run), None
+    if turn is not None:
+        queue = {name: getattr(turn, name) for name in QueuePlace.model_fields}
+    return run_shape(run, progress) | {"instructions": instructions, "queue": queue}

@@ -19,7 +19,13 @@ from orchestration.errors import TestbedError
 from testbed.access.addresses import encoded
 from testbed.access.visibility import Moved, not_stored
 from testbed.api import me, runs
-from testbed.api.accounts import notifications, ssh_keys
+from testbed.api.accounts import (
+    deliveries,
+    invitations,
+    notifications,
+    ssh_keys,
+    tokens,
+)
 from testbed.api.guests import (
     answers,
     captures,
@@ -48,8 +54,10 @@ from testbed.api.signing_in import SessionAuth, TokenAuth
 from testbed.api.testbeds import (
     archives,
     artefacts,
+    checks,
     commands,
     copies,
+    fetches,
     files,
     images,
     inputs,
@@ -119,7 +127,7 @@ class Api(NinjaAPI):
 
 api = Api(
     title="Testbed",
-    version="1.1",
+    version="1.2",
     description="What the pages do, for programs: docs/api.md says how.",
     urls_namespace="api",
     docs_url=None,
@@ -135,7 +143,9 @@ _MODULES = (
     archives,
     copies,
     files,
+    checks,
     source,
+    fetches,
     uploads,
     trash,
     inputs,
@@ -166,7 +176,10 @@ _MODULES = (
     quotas,
     record,
     ssh_keys,
+    tokens,
     notifications,
+    deliveries,
+    invitations,
 )
 for _module in _MODULES:
     api.add_router("", _module.router)

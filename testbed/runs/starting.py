@@ -53,14 +53,18 @@ def start_command(
     *,
     client_plan: PlanJson | None = None,
     confirm: str = "",
+    why: str = "",
 ) -> Run:
-    """Start a command of the whole testbed. Raises: as `create_run`; NotAllowed."""
+    """Start a command of the whole testbed; the record has `why` after its name.
+
+    Raises: as `create_run`; NotAllowed.
+    """
     act = act_of_command(command)
     require(user, act, testbed)
     run = create_run(
         testbed, user, command, options, client_plan=client_plan, confirm=confirm
     )
-    record_act(user, act, testbed, f"{run.name}{_said(run)}", run=run)
+    record_act(user, act, testbed, f"{run.name}{_said(run)}{why}", run=run)
     return run
 
 

@@ -1,15 +1,20 @@
-"""Sets, removes and fetches the source of a testbed; called with an authorised user."""
+"""Sets, removes and fetches the source of a testbed, and records that.
+
+Called with an authorised user, by pages and the API alike.
+"""
 
 import secrets
 from functools import partial
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestration.errors import HostKeyMismatch, StateError, TestbedBusy
 from orchestration.transport.ssh.first_contact import host_key_of
+from testbed.access.permissions import Act, record_act, require
 from testbed.celery import request_fetch
 from testbed.models import Fetch, Source, Testbed
 from testbed.sources.keys import deploy_key_of, remove_deploy_key
@@ -24,23 +29,39 @@ def source_of(testbed: Testbed) -> Source | None:
     return Source.objects.filter(testbed=testbed).first()
 
 
-def set_source(testbed: Testbed, url: str, branch: str, folder: str, by: str) -> str:
+def set_source(
+    testbed: Testbed,
+    user: User,
+    url: str,
+    branch: str,
+    folder: str,
+    *,
+    then_up: bool = False,
+) -> str:
     """Set or change where the files come from; return a new webhook's secret, or ''.
 
     The files here stay until a fetch. With another repository, branch or folder nothing
     counts as fetched any more; with another server its host key is confirmed anew.
-    Raises: SourceRefused.
+    `then_up`: after a push that changed files, the testbed is brought up as this user.
+    Raises: SourceRefused, NotAllowed (the user may not bring it up).
     """
+    if then_up:
+        require(user, Act.UP, testbed)
     place = place_of(url)
     values = {
         "url": place.url,
         "branch": branch_of(branch),
         "folder": folder_of(folder),
         "public_key": deploy_key_of(testbed) if place.is_ssh else "",
-        "set_by": by,
+        "set_by": user.get_username(),
         "set_at": timezone.now(),
+        "up_by": user if then_up else None,
+        "up_commit": "",
     }
+    what = f"set the source {place.url} {values['branch']} {values['folder']}".strip()
+    what += ", and Up after a push" if then_up else ""
     with transaction.atomic():
+        record_act(user, Act.SET_SOURCE, testbed, what)
         old = Source.objects.select_for_update().filter(testbed=testbed).first()
         if old is None:
             secret = new_secret()
@@ -60,9 +81,10 @@ def set_source(testbed: Testbed, url: str, branch: str, folder: str, by: str) ->
 PLACE = ("url", "branch", "folder")
 
 
-def remove_source(testbed: Testbed) -> None:
+def remove_source(testbed: Testbed, user: User) -> None:
     """Forget the source, its deploy key and its webhook; the files stay."""
     with transaction.atomic():
+        record_act(user, Act.SET_SOURCE, testbed, "removed the source")
         Source.objects.filter(testbed=testbed).delete()
         waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING)
         waiting.update(
@@ -78,18 +100,21 @@ def new_secret() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
-def renew_secret(testbed: Testbed) -> str:
+def renew_secret(testbed: Testbed, user: User) -> str:
     """Give the webhook another secret; return it. Raises: StateError (no source)."""
     secret = new_secret()
-    if not Source.objects.filter(testbed=testbed).update(secret=secret):
-        raise _no_source(testbed)
+    with transaction.atomic():
+        if not Source.objects.filter(testbed=testbed).update(secret=secret):
+            raise _no_source(testbed)
+        what = "gave the source's webhook another secret"
+        record_act(user, Act.SET_SOURCE, testbed, what)
     return secret
 
 
-def confirm_key(testbed: Testbed, fingerprint: str, by: str) -> None:
+def confirm_key(testbed: Testbed, user: User, fingerprint: str) -> Fetch:
     """Pin the host key that a user compared, and fetch.
 
-    Raises: SourceRefused, HostKeyMismatch (it is another one by now), TestbedBusy.
+    Raises: StateError, HostKeyMismatch (it is another one by now), TestbedBusy.
     """
     source = source_of(testbed)
     if source is None:
@@ -100,23 +125,29 @@ def confirm_key(testbed: Testbed, fingerprint: str, by: str) -> None:
             "The forge has another host key than the one that was confirmed.",
             hint="Look at the fingerprint again, and compare it with the forge's own.",
         )
-    mine = Source.objects.filter(pk=source.pk, seen_key=seen)
-    mine.update(host_key=seen, confirmed_by=by)
-    ask_for_fetch(testbed, by)
+    with transaction.atomic():
+        mine = Source.objects.filter(pk=source.pk, seen_key=seen)
+        mine.update(host_key=seen, confirmed_by=user.get_username())
+        what = f"confirmed the source's host key {fingerprint}"
+        record_act(user, Act.SET_SOURCE, testbed, what)
+        return ask_for_fetch(testbed, user)
 
 
-def forget_key(testbed: Testbed) -> None:
+def forget_key(testbed: Testbed, user: User) -> None:
     """Forget the confirmed host key: the next fetch shows the present one."""
-    mine = Source.objects.filter(testbed=testbed)
-    mine.update(host_key="", seen_key="", confirmed_by="")
+    with transaction.atomic():
+        mine = Source.objects.filter(testbed=testbed)
+        mine.update(host_key="", seen_key="", confirmed_by="")
+        record_act(user, Act.SET_SOURCE, testbed, "forgot the source's host key")
 
 
-def ask_for_fetch(testbed: Testbed, by: str) -> Fetch:
-    """Ask for a fetch, for a user. Raises: SourceRefused, TestbedBusy (one waits)."""
+def ask_for_fetch(testbed: Testbed, user: User) -> Fetch:
+    """Ask for a fetch, for a user. Raises: StateError, TestbedBusy (one waits)."""
     with transaction.atomic():
         _locked(testbed)
         _require_none_active(testbed)
-        return _begun(testbed, by)
+        record_act(user, Act.EDIT, testbed, "asked for a fetch of the source")
+        return _begun(testbed, user.get_username())
 
 
 def ask_after_push(source: Source) -> Fetch:
@@ -125,11 +156,16 @@ def ask_after_push(source: Source) -> Fetch:
     with transaction.atomic():
         _locked(testbed)
         Source.objects.filter(pk=source.pk).update(pushed_at=timezone.now())
-        waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING)
-        return waiting.first() or _begun(testbed, "")
+        then_up = Source.objects.filter(pk=source.pk, up_by__isnull=False).exists()
+        waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING).first()
+        if waiting is None:
+            return _begun(testbed, "", then_up=then_up)
+        if then_up:
+            Fetch.objects.filter(pk=waiting.pk).update(then_up=True)
+        return waiting
 
 
-def decide(conflict: Fetch, decision: str, by: str, *, confirm: str = "") -> Fetch:
+def decide(conflict: Fetch, user: User, decision: str, *, confirm: str = "") -> Fetch:
     """Fetch again, and use one side of a conflict's files.
 
     Raises: SourceRefused (there is none, or files would be lost unconfirmed), TestbedBusy.
@@ -141,7 +177,7 @@ def decide(conflict: Fetch, decision: str, by: str, *, confirm: str = "") -> Fet
     if loses and confirm != LOSE:
         raise SourceRefused(
             "This lab keeps no trash: the files here would be lost.",
-            hint="Confirm that on the page of the fetch.",
+            hint=f"Confirm that on the page of the fetch, or send `confirm`: `{LOSE}`.",
         )
     with transaction.atomic():
         _locked(testbed)
@@ -152,7 +188,9 @@ def decide(conflict: Fetch, decision: str, by: str, *, confirm: str = "") -> Fet
                 "This conflict was decided, or another fetch followed it.",
                 hint="Look at the newest fetch.",
             )
-        return _begun(testbed, by, decision=decision, decides=conflict)
+        what = f"decided the conflict of fetch {conflict.pk}: {decision}"
+        record_act(user, Act.EDIT, testbed, what)
+        return _begun(testbed, user.get_username(), decision=decision, decides=conflict)
 
 
 def _locked(testbed: Testbed) -> None:

@@ -29,9 +29,11 @@ from testbed.models.runs import require_no_run
 from testbed.models.sources.rows import LOST_AFTER, MOST_SAID
 from testbed.outside import Address, choose, resolve
 from testbed.sources.comparing import Comparison, Sides, compare, digest_of
-from testbed.sources.git import USUAL, Commit, FetchFailed, Keys, Rules, fetch_commit
+from testbed.sources.git import USUAL, Commit, FetchFailed, Rules, fetch_commit
 from testbed.sources.keys import private_key_of
 from testbed.sources.places import Place, SourceRefused, place_of
+from testbed.sources.ssh_line import Keys
+from testbed.sources.ups import bring_up
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import read_text
@@ -72,6 +74,8 @@ def fetch_once(pk: int, rules: Rules = USUAL) -> Fetch | None:
         logger.exception("fetch %d of %s", row.pk, row.testbed)
         row.status, row.said = Status.FAILED, UNEXPECTED
     _save(row)
+    if row.then_up and row.status == Status.SUCCEEDED:
+        bring_up(row.testbed_id)
     for following in Fetch.objects.next_ones(most=_most_at_once()):
         request_fetch(following)
     return row
@@ -202,8 +206,11 @@ def _apply(row: Fetch, source: Source, found: Commit) -> None:
     source.commit, source.author, source.subject = row.commit, row.author, row.subject
     source.committed_at, source.fetched_at = found.committed_at, timezone.now()
     source.manifest = there
+    if row.then_up and source.up_by_id and (result.written or result.removed):
+        source.up_commit = row.commit
     source.save(
         update_fields=[
+            "up_commit",
             "commit",
             "author",
             "subject",

@@ -1,13 +1,12 @@
 """Runs git against users' repositories: bounded, without a right, in a clean environment.
 
-A worker alone calls this. Each fetch has a folder of its own, which goes with it. git
-gets one URL, one branch and one address that `outside` judged, and checks nothing out:
-the files are read from its objects by `tree`. The kernel bounds its memory, processor time
-and files.
+A worker alone calls this. Each fetch has a folder and accounts of its own, which go with
+it (`isolation`). git gets one URL, one branch and one address that `outside` judged, and
+checks nothing out: the files are read from its objects by `tree`. The kernel bounds its
+memory, processor time and files.
 """
 
 import os
-import pwd
 import shlex
 import shutil
 import signal
@@ -15,17 +14,21 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO
+
+from django.conf import settings
 
 from orchestration.errors import TestbedError
 from orchestration.terminal import plain
 from testbed.outside import Address
+from testbed.sources.isolation import Account, Accounts, confined, own_accounts
 from testbed.sources.places import Place, SourceRefused
+from testbed.sources.ssh_line import Keys, line_to_server
 from testbed.sources.tree import files_of, members_of
 from testbed.testbeds.uploads import MAX_BYTES
 
@@ -37,7 +40,6 @@ MEMORY_BYTES = 1024 * MIB
 MOST_DETAIL = 800
 MOST_AUTHOR, MOST_SUBJECT = 200, 300
 HEAD = "refs/heads/fetched"
-ALIAS = "testbed-source"
 # Nothing here is the machine's or the user's; the repository decides nothing.
 CONFIG = (
     "core.hooksPath=/dev/null",
@@ -64,22 +66,6 @@ CONFIG = (
     "submodule.recurse=false",
     "transfer.bundleURI=false",
 )
-SSH_OPTIONS = (
-    "BatchMode=yes",
-    "StrictHostKeyChecking=yes",
-    "GlobalKnownHostsFile=/dev/null",
-    "UpdateHostKeys=no",
-    f"HostKeyAlias={ALIAS}",
-    "CheckHostIP=no",
-    "IdentitiesOnly=yes",
-    "IdentityAgent=none",
-    "PreferredAuthentications=publickey",
-    "ForwardAgent=no",
-    "ClearAllForwardings=yes",
-    "ConnectTimeout=10",
-    "ServerAliveInterval=10",
-    "ServerAliveCountMax=2",
-)
 
 
 class FetchFailed(TestbedError):
@@ -90,8 +76,9 @@ class FetchFailed(TestbedError):
 class Rules:
     """The bounds of a fetch; tests allow `file`, and run git as themselves.
 
-    `limit_s` is for all that git does of it together. `account` is the one under which root runs git; empty: its own. `most_bytes` bounds
-    the pack that is received.
+    `limit_s` is for all that git does of it together. `account` is the one under which
+    root runs ssh, while git has a number of its own; empty: both are this process's.
+    `most_bytes` bounds the pack that is received.
     """
 
     protocols: frozenset[str] = frozenset({"https", "ssh"})
@@ -102,14 +89,6 @@ class Rules:
 
 
 USUAL = Rules()
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The private deploy key, and the forge's pinned host key, for ssh."""
-
-    private_key: bytes
-    host_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +103,12 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Repository:
+class Repository:
+    """`line` is the command of ssh, which begins before git does; empty without ssh."""
+
     folder: Path
+    accounts: Accounts
+    line: Sequence[str]
     environment: Mapping[str, str]
     rules: Rules
     left_s: Clock
@@ -146,7 +129,7 @@ def fetch_commit(
     `clock` returns seconds. Raises: FetchFailed, SourceRefused (what it holds cannot be taken).
     """
     end = clock() + rules.limit_s
-    with _workspace(place, address, keys, rules, lambda: end - clock()) as repository:
+    with workspace(place, address, keys, rules, lambda: end - clock()) as repository:
         words = ("init", "--quiet", "--bare", "--template=", ".")
         _git(repository, *words)
         _git(
@@ -162,11 +145,12 @@ def fetch_commit(
             place.url,
             f"+refs/heads/{branch}:{HEAD}",
             most_bytes=rules.most_bytes,
+            line=repository.line,
         )
         return _read(repository, folder)
 
 
-def _read(repository: _Repository, folder: str) -> Commit:
+def _read(repository: Repository, folder: str) -> Commit:
     """Read the fetched commit. Raises: FetchFailed, SourceRefused."""
     form = "--format=%H%x00%an%x00%cI%x00%s"
     shown = _git(repository, "show", "--no-patch", form, HEAD).decode(errors="replace")
@@ -202,73 +186,64 @@ def _pinned(place: Place, address: Address | None) -> list[str]:
 
 
 @contextmanager
-def _workspace(
+def workspace(
     place: Place,
     address: Address | None,
     keys: Keys | None,
     rules: Rules,
     left_s: Clock,
-) -> Iterator[_Repository]:
-    """Make a folder of git's own account, with the keys, for a while."""
+) -> Iterator[Repository]:
+    """Make a folder and accounts of the fetch's own, with the keys, for a while."""
     folder = Path(tempfile.mkdtemp(prefix="testbed-git-"))
+    locks = settings.RUNTIME_DIR / "git-accounts"
     try:
-        environment = {
-            "PATH": PATH,
-            "HOME": str(folder),
-            "LC_ALL": "C.UTF-8",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ASKPASS": "/bin/false",
-            "SSH_ASKPASS": "/bin/false",
-            "GIT_ALLOW_PROTOCOL": ":".join(sorted(rules.protocols)),
-            "GIT_PROTOCOL_FROM_USER": "0",
-            "GIT_LFS_SKIP_SMUDGE": "1",
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "MALLOC_ARENA_MAX": "1",
-        }
-        if rules.ca_file:
-            environment["GIT_SSL_CAINFO"] = rules.ca_file
-        if keys is not None and address is not None:
-            environment |= _ssh(folder, address, place.port, keys)
-        (folder / "repository").mkdir(mode=0o700)
-        _give(folder, rules)
-        yield _Repository(folder / "repository", environment, rules, left_s)
+        with own_accounts(rules.account, locks) as accounts:
+            folder.chmod(0o711 if accounts.git else 0o700)
+            for name in ("repository", "tmp"):
+                (folder / name).mkdir(mode=0o700)
+                _give(folder / name, accounts.git)
+            environment, line = _environment(folder, rules), list[str]()
+            if keys is not None and address is not None:
+                line = line_to_server(folder, place, address, keys, accounts)
+                relay = shlex.join(("sh", str(folder / "relay")))
+                environment |= {"GIT_SSH_COMMAND": relay, "GIT_SSH_VARIANT": "ssh"}
+            yield Repository(
+                folder / "repository", accounts, line, environment, rules, left_s
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _ssh(folder: Path, address: Address, port: int, keys: Keys) -> dict[str, str]:
-    """Write what ssh needs; return the environment by which git calls it."""
-    identity, known = folder / "key", folder / "known_hosts"
-    identity.touch(mode=0o600)
-    identity.write_bytes(keys.private_key)
-    known.write_text(f"{ALIAS} {keys.host_key}\n")
-    kind = keys.host_key.split()[0]
-    kinds = "rsa-sha2-512,rsa-sha2-256" if kind == "ssh-rsa" else kind
-    options = (
-        *SSH_OPTIONS,
-        f"HostName={address}",
-        f"Port={port}",
-        f"HostKeyAlgorithms={kinds}",
-        f"UserKnownHostsFile={known}",
-        f"IdentityFile={identity}",
-    )
-    words = ["ssh", "-F", "none", "-a", "-x", "-T"]
-    words += [word for option in options for word in ("-o", option)]
-    return {"GIT_SSH_COMMAND": shlex.join(words), "GIT_SSH_VARIANT": "ssh"}
+def _environment(folder: Path, rules: Rules) -> dict[str, str]:
+    found = {
+        "PATH": PATH,
+        "HOME": str(folder / "tmp"),
+        "TMPDIR": str(folder / "tmp"),
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "/bin/false",
+        "SSH_ASKPASS": "/bin/false",
+        "GIT_ALLOW_PROTOCOL": ":".join(sorted(rules.protocols)),
+        "GIT_PROTOCOL_FROM_USER": "0",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "MALLOC_ARENA_MAX": "1",
+    }
+    return found | ({"GIT_SSL_CAINFO": rules.ca_file} if rules.ca_file else {})
 
 
 def _git(
-    repository: _Repository,
+    repository: Repository,
     *words: str,
     given: bytes = b"",
     most_bytes: int = 16 * MIB,
+    line: Sequence[str] = (),
 ) -> bytes:
     """Run git to its end and return its output. Raises: FetchFailed."""
-    who = _account(repository.rules)
     options = [word for option in CONFIG for word in ("-c", option)]
     limit_s, left_s = repository.rules.limit_s, repository.left_s()
     if left_s <= 0:
@@ -279,21 +254,27 @@ def _git(
         f"--fsize={most_bytes}",
         "--core=0",
     )
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(
-            ["/usr/bin/prlimit", *limits, "git", *options, *words],
-            stdin=subprocess.PIPE,
-            stdout=out,
-            stderr=said,
-            cwd=repository.folder,
-            env=dict(repository.environment),
-            start_new_session=True,
-            user=who.uid if who else None,
-            group=who.gid if who else None,
-            extra_groups=[] if who else None,
+    accounts, environment = repository.accounts, dict(repository.environment)
+    with ExitStack() as stack:
+        said, out = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        if line:
+            by_ssh = [*confined(accounts.ssh, limits), *line]
+            wire = environment | {"GIT_PROTOCOL": "version=2"}
+            stack.enter_context(_running(by_ssh, repository, wire, said=said))
+        process = stack.enter_context(
+            _running(
+                [*confined(accounts.git, limits), "git", *options, *words],
+                repository,
+                environment,
+                said=said,
+                out=out,
+                given=subprocess.PIPE,
+            )
         )
-        if not _has_ended(process, given, left_s):
-            raise _too_late(limit_s)
+        try:
+            process.communicate(given, timeout=left_s)
+        except subprocess.TimeoutExpired:
+            raise _too_late(limit_s) from None
         status = process.returncode
         out.seek(0)
         said.seek(0, os.SEEK_END)
@@ -303,19 +284,32 @@ def _git(
         return out.read()
 
 
-def _has_ended(
-    process: "subprocess.Popen[bytes]", given: bytes, limit_s: float
-) -> bool:
-    """Give git its input; return whether it ends in time. End all that it started."""
+@contextmanager
+def _running(
+    words: Sequence[str],
+    repository: Repository,
+    environment: Mapping[str, str],
+    *,
+    said: IO[bytes],
+    out: "IO[bytes] | int" = subprocess.DEVNULL,
+    given: int = subprocess.DEVNULL,
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a program for a while; end all that it started, as far as it is its group."""
+    process = subprocess.Popen(
+        words,
+        cwd=repository.folder,
+        env=environment,
+        start_new_session=True,
+        stdin=given,
+        stdout=out,
+        stderr=said,
+    )
     try:
-        process.communicate(given, timeout=limit_s)
-    except subprocess.TimeoutExpired:
-        return False
+        yield process
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    return True
 
 
 def _too_late(limit_s: float) -> FetchFailed:
@@ -325,24 +319,10 @@ def _too_late(limit_s: float) -> FetchFailed:
     )
 
 
-class _Account(NamedTuple):
-    uid: int
-    gid: int
-
-
-def _account(rules: Rules) -> _Account | None:
-    """Return the account of git, where this process may choose one."""
-    if os.geteuid() != 0 or not rules.account:
-        return None
-    entry = pwd.getpwnam(rules.account)
-    return _Account(entry.pw_uid, entry.pw_gid)
-
-
-def _give(folder: Path, rules: Rules) -> None:
-    """Give a folder and what is in it to git's account."""
-    if who := _account(rules):
-        for path in (folder, *folder.iterdir()):
-            os.chown(path, *who)
+def _give(folder: Path, account: Account | None) -> None:
+    """Give a folder to an account."""
+    if account is not None:
+        os.chown(folder, account.uid, account.gid)
 
 
 # What git and ssh say, and what that means; the first that is found counts.

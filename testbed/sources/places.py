@@ -6,6 +6,7 @@ address to git or ssh.
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from orchestration.errors import PathOutside, TestbedError
 from testbed.models.sources.rows import MOST_BRANCH, MOST_FOLDER, MOST_URL
@@ -74,6 +75,8 @@ def place_of(text: str, protocols: frozenset[str] = frozenset(_PORTS)) -> Place:
     parts = found.groupdict()
     if ".." in parts["path"].split("/"):
         raise SourceRefused("The repository's path has `..`.", hint=EXAMPLE)
+    if not unquote(parts["path"]).isprintable():
+        raise SourceRefused("The repository's path has a control character.")
     port = int(parts.get("port") or _PORTS.get(protocol, 0))
     if protocol in _PORTS and not 0 < port <= MOST_PORT:
         raise SourceRefused("The port is none.", hint=EXAMPLE)

@@ -12,7 +12,7 @@ from testbed.access.visibility import Request
 from testbed.api.paging import Paging, page_of
 from testbed.api.wishes import Id, Wish, Words
 from testbed.models import LabSnapshot, SnapshotOrder
-from testbed.snapshots.lab import chosen, order
+from testbed.snapshots.lab import chosen, order, read_again
 
 router = Router(tags=["administration"])
 MOST_PICKS = 10_000
@@ -98,6 +98,14 @@ def act_on_lab_snapshots(request: Request, wish: LabWish) -> HttpResponse:
     return HttpResponse(
         body.model_dump_json(), status=202, content_type="application/json"
     )
+
+
+@router.post("/snapshots/look", response={204: None})
+def look_at_lab_snapshots(request: Request) -> HttpResponse:
+    """Request a look at all hosts' snapshots."""
+    require_admin(request.user)
+    read_again()
+    return HttpResponse(status=204)
 
 
 @router.get("/snapshots/orders", response=OrderList)

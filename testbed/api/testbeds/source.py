@@ -1,23 +1,25 @@
-"""The source of a testbed's files, and its fetches."""
+"""The source of a testbed's files; `fetches` has what came from there."""
 
 from datetime import datetime
 from http import HTTPStatus
 
-from django.http import HttpResponse
-from ninja import Field, Query, Router, Status
+from ninja import Field, Router, Status
 from pydantic import BaseModel, ConfigDict
 
-from testbed.access.permissions import Act, record_act
+from orchestration.transport.ssh.first_contact import host_key_of
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request
-from testbed.api.paging import Paging, page_of
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
-from testbed.api.wishes import Text, Wish
-from testbed.models import Fetch, Source, Testbed
+from testbed.api.testbeds.fetches import FetchShape, fetch_shape
+from testbed.api.wishes import Text, Wish, Words
+from testbed.models import Source, Testbed
 from testbed.models.sources.rows import MOST_BRANCH, MOST_FOLDER, MOST_URL
 from testbed.sources.changes import (
-    ask_for_fetch,
+    confirm_key,
+    forget_key,
     remove_source,
+    renew_secret,
     set_source,
     source_of,
 )
@@ -26,7 +28,10 @@ router = Router(tags=["source"])
 
 
 class SourceWish(Wish):
-    """A repository's address, a branch and a folder of it."""
+    """A repository's address, a branch and a folder of it.
+
+    `then_up`: after a push that changed files, the testbed is brought up as this user.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -39,19 +44,24 @@ class SourceWish(Wish):
     url: Text = Field(max_length=MOST_URL)
     branch: Text = Field("main", max_length=MOST_BRANCH)
     folder: Text = Field("", max_length=MOST_FOLDER)
+    then_up: bool = False
 
 
 class SourceShape(BaseModel):
     """A source, and the commit that was fetched last, if one was.
 
-    `deploy_key` is the public half, empty for https. `webhook` is the path that a forge
-    calls; `secret` signs its calls and is sent once, when the source is made.
+    `deploy_key` is the public half, empty for https. `host_key` is the fingerprint with
+    which the server answered, empty before the first fetch over ssh. `webhook` is the
+    path that a forge calls; `secret` signs its calls and is sent once, when it is made.
+    `up_as` is the account as which a push brings the testbed up, empty for none, and
+    `up_said` how the last time went.
     """
 
     url: str
     branch: str
     folder: str
     deploy_key: str
+    host_key: str
     host_key_confirmed: bool
     webhook: str
     secret: str | None
@@ -60,34 +70,14 @@ class SourceShape(BaseModel):
     subject: str
     committed_at: datetime | None
     fetched_at: datetime | None
+    up_as: str
+    up_said: str
 
 
-class FetchShape(BaseModel):
-    """A fetch: `waiting`, `running`, `succeeded`, `conflict` or `failed`, and why.
+class Fingerprint(Wish):
+    """The fingerprint that a user compared, as `SHA256:…`."""
 
-    `by` is empty where a push asked for it. The lists have paths.
-    """
-
-    id: int
-    by: str
-    status: str
-    said: str
-    asked_at: datetime
-    ended_at: datetime | None
-    commit: str
-    subject: str
-    added: list[str]
-    changed: list[str]
-    removed: list[str]
-    kept: list[str]
-    conflicts: list[str]
-
-
-class FetchList(BaseModel):
-    """A page of fetches; `count` is of all pages."""
-
-    items: list[FetchShape]
-    count: int
+    fingerprint: Words
 
 
 class RemovedSource(BaseModel):
@@ -116,11 +106,9 @@ def put_source(
 ) -> Status[dict[str, object]]:
     """Set or change the source; the answer to the first has the webhook's secret."""
     testbed = testbed_of(request, account, name, Act.SET_SOURCE)
-    by = request.user.get_username()
-    secret = set_source(testbed, wish.url, wish.branch, wish.folder, by)
+    place = (wish.url, wish.branch, wish.folder)
+    secret = set_source(testbed, request.user, *place, then_up=wish.then_up)
     source = _source_of(testbed)
-    what = f"set the source {source.url} {source.branch} {source.folder}"
-    record_act(request.user, Act.SET_SOURCE, testbed, what.strip())
     status = HTTPStatus.CREATED if secret else HTTPStatus.OK
     return Status(status, _shape(source, secret or None))
 
@@ -130,35 +118,50 @@ def delete_source(request: Request, account: str, name: str) -> dict[str, object
     """Remove the source, its deploy key and its webhook; the files stay."""
     testbed = testbed_of(request, account, name, Act.SET_SOURCE)
     source = _source_of(testbed)
-    remove_source(testbed)
-    record_act(request.user, Act.SET_SOURCE, testbed, "removed the source")
+    remove_source(testbed, request.user)
     return {"removed": source.url}
 
 
-@router.post(f"{PLACE}/fetch", response={202: FetchShape})
-def fetch_source(
-    request: Request, account: str, name: str
+@router.post(
+    f"{PLACE}/secret", response=SourceShape, operation_id="renew_source_secret"
+)
+def renew(request: Request, account: str, name: str) -> dict[str, object]:
+    """Give the webhook another secret, which this answer alone has."""
+    testbed = testbed_of(request, account, name, Act.SET_SOURCE)
+    _source_of(testbed)
+    secret = renew_secret(testbed, request.user)
+    return _shape(_source_of(testbed), secret)
+
+
+@router.put(
+    f"{PLACE}/host-key",
+    response={202: FetchShape},
+    operation_id="confirm_source_host_key",
+)
+def confirm(
+    request: Request, account: str, name: str, wish: Fingerprint
 ) -> Status[dict[str, object]]:
-    """Ask for a fetch; one that is active already is 409."""
-    testbed = testbed_of(request, account, name, Act.EDIT)
-    row = ask_for_fetch(testbed, request.user.get_username())
-    record_act(request.user, Act.EDIT, testbed, "asked for a fetch of the source")
-    return Status(HTTPStatus.ACCEPTED, _fetch_shape(row))
+    """Confirm the host key of the repository's server by its fingerprint, and fetch.
+
+    A user compares `host_key` of the source with what the server's operator publishes.
+    """
+    testbed = testbed_of(request, account, name, Act.SET_SOURCE)
+    _source_of(testbed)
+    row = confirm_key(testbed, request.user, wish.fingerprint)
+    return Status(HTTPStatus.ACCEPTED, fetch_shape(row))
 
 
-@router.get(f"{PLACE}/fetches", response=FetchList)
-def list_fetches(
-    request: Request,
-    response: HttpResponse,
-    account: str,
-    name: str,
-    paging: Query[Paging],
-) -> dict[str, object]:
-    """List the fetches of a testbed, the newest first."""
-    testbed = testbed_of(request, account, name, Act.EDIT)
-    rows = Fetch.objects.filter(testbed=testbed)
-    items, count = page_of(request, response, rows, paging)
-    return {"items": [_fetch_shape(row) for row in items], "count": count}
+@router.delete(
+    f"{PLACE}/host-key",
+    response=SourceShape,
+    operation_id="forget_source_host_key",
+)
+def forget(request: Request, account: str, name: str) -> dict[str, object]:
+    """Forget the confirmed host key: the next fetch shows the present one."""
+    testbed = testbed_of(request, account, name, Act.SET_SOURCE)
+    _source_of(testbed)
+    forget_key(testbed, request.user)
+    return _shape(_source_of(testbed))
 
 
 def _source_of(testbed: Testbed) -> Source:
@@ -170,11 +173,13 @@ def _source_of(testbed: Testbed) -> Source:
 
 
 def _shape(source: Source, secret: str | None = None) -> dict[str, object]:
+    seen = source.host_key or source.seen_key
     return {
         "url": source.url,
         "branch": source.branch,
         "folder": source.folder,
         "deploy_key": source.public_key,
+        "host_key": host_key_of(seen).fingerprint if seen else "",
         "host_key_confirmed": bool(source.host_key),
         "webhook": f"/hooks/{source.hook}/",
         "secret": secret,
@@ -183,21 +188,6 @@ def _shape(source: Source, secret: str | None = None) -> dict[str, object]:
         "subject": source.subject,
         "committed_at": source.committed_at,
         "fetched_at": source.fetched_at,
-    }
-
-
-def _fetch_shape(row: Fetch) -> dict[str, object]:
-    names = ("added", "changed", "removed", "kept")
-    conflicts = row.changes.get("conflicts", [])
-    return {
-        "id": row.pk,
-        "by": row.asked_by,
-        "status": row.status,
-        "said": row.said,
-        "asked_at": row.asked_at,
-        "ended_at": row.ended_at,
-        "commit": row.commit,
-        "subject": row.subject,
-        **{name: row.changes.get(name, []) for name in names},
-        "conflicts": [each["path"] for each in conflicts],
+        "up_as": str(source.up_by or ""),
+        "up_said": source.up_said,
     }

@@ -16,6 +16,7 @@ class Kind(models.TextChoices):
     END_NEAR = "end_near", "A testbed ends soon"
     HOST_AWAY = "host_away", "A host is away"
     RESERVATION = "reservation", "Reservation changes"
+    PUSH_UP = "push_up", "Up after a push waits or was refused"
     TEST = "test", "A test"
 
 
@@ -34,12 +35,14 @@ CHOSEN_KINDS = (
     Kind.END_NEAR,
     Kind.HOST_AWAY,
     Kind.RESERVATION,
+    Kind.PUSH_UP,
 )
 USUAL: Mapping[str, tuple[str, ...]] = {
     Kind.RUN_ENDED: (Channel.BROWSER,),
     Kind.END_NEAR: (Channel.BROWSER, Channel.MAIL),
     Kind.HOST_AWAY: (Channel.BROWSER,),
     Kind.RESERVATION: (Channel.BROWSER, Channel.MAIL),
+    Kind.PUSH_UP: (Channel.BROWSER,),
 }
 
 

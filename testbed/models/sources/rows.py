@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -24,6 +25,10 @@ class Source(models.Model):
     `secret` pushes are signed, so both are kept as they are. `manifest` has the SHA-256
     of each file of the last commit, by its path. `trouble` is what the last fetch said,
     unless that succeeded.
+
+    `up_by` is the user as whom the testbed is brought up after a push, `up_commit` the
+    commit whose Up waits, `up_times` (seconds since 1970) when Ups began or were refused
+    in the last day, and `up_said` how the last one went.
     """
 
     testbed = models.OneToOneField(
@@ -48,6 +53,12 @@ class Source(models.Model):
     fetched_at = models.DateTimeField(null=True)
     manifest = models.JSONField(default=dict)
     trouble = models.CharField(max_length=MOST_SAID, blank=True)
+    up_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    up_commit = models.CharField(max_length=64, blank=True)
+    up_times = models.JSONField(default=list)
+    up_said = models.CharField(max_length=MOST_SAID, blank=True)
 
     def __str__(self) -> str:
         return f"{self.url} {self.branch}"
@@ -115,6 +126,7 @@ class FetchQuerySet(models.QuerySet["Fetch"]):
 class Fetch(models.Model):
     """One fetch: asked for by a user, or by a push (`asked_by` is empty).
 
+    `then_up`: a push asked for it, after which the testbed is to be brought up.
     `decision` says what becomes of the files of the conflict that `decides` had.
     `changes` has the paths that it added, changed and removed, those that it kept, and
     the files in conflict with both sides (`sources/comparing.py`).
@@ -141,6 +153,7 @@ class Fetch(models.Model):
     status = models.CharField(
         max_length=10, choices=Status.choices, default=Status.WAITING
     )
+    then_up = models.BooleanField(default=False)
     decision = models.CharField(max_length=4, choices=Decision.choices, blank=True)
     decides = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, related_name="+"

@@ -31,7 +31,8 @@ class Conflict:
 
 def source_of_page(testbed: Testbed) -> Source | None:
     """Return the present source, without the list of its files (one query)."""
-    return Source.objects.filter(testbed=testbed).defer("manifest").first()
+    rows = Source.objects.filter(testbed=testbed).select_related("up_by")
+    return rows.defer("manifest").first()
 
 
 def shown_source(testbed: Testbed, source: Source | None) -> dict[str, object]:

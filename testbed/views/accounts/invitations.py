@@ -14,13 +14,12 @@ from django.views.decorators.http import (
 from orchestration.errors import TestbedError
 from testbed.access.logins import TooManyLogins, count_mail
 from testbed.access.permissions import require_admin
-from testbed.access.record import write
 from testbed.access.visibility import Request, not_stored, page_of
 from testbed.accounts.invitations import NotInvited, invite, takes_registrations
+from testbed.accounts.invitations import withdraw as remove
 from testbed.accounts.mails import can_mail
 from testbed.celery import request_registration_mail
 from testbed.models import Invitation
-from testbed.models.record.entries import INVITATIONS
 from testbed.views.accounts.adapter import INVITED
 from testbed.views.accounts.forms import RegistrationForm
 from testbed.views.accounts.refusals import not_offered, too_many
@@ -58,8 +57,7 @@ def withdraw(request: Request) -> HttpResponse:
     row = Invitation.objects.open().filter(pk=int(number) if is_number else 0).first()
     if row is None:
         raise Http404("There is no such invitation.")
-    row.delete()
-    write(request.user, INVITATIONS, f"withdrew {row}", thing=row.email)
+    remove(row, request.user)
     messages.success(request, f"The {row} was withdrawn.")
     return redirect("invitations")
 

@@ -1,8 +1,6 @@
 """The answers of a command: folded on its page, whole, compared, and as one archive."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
@@ -13,8 +11,6 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from orchestration.errors import StateError
-from orchestration.events import Stream
-from orchestration.instructions.execution.answers import answer_lines
 from orchestration.state.selection import fold
 from testbed.access.visibility import Request, execution_for, not_stored, page_of
 from testbed.models import Run, Task
@@ -27,15 +23,13 @@ from testbed.pages.execution.answers import (
     previous_run,
 )
 from testbed.pages.execution.answers_json import (
-    joined,
     json_pieces,
-    json_texts,
     text_pieces,
 )
 from testbed.pages.execution.copies import is_copy, is_fetch, running_copies
-from testbed.pages.execution.differences import Difference, difference
+from testbed.pages.execution.outputs import archived_answers, compare_outputs
 from testbed.pages.execution.search import search
-from testbed.pages.streaming import File, while_made, zip_pieces
+from testbed.pages.streaming import while_made, zip_pieces
 from testbed.runs.event_rows import clean
 from testbed.views.execution.downloads import bounded
 from testbed.views.parts import part_of
@@ -139,7 +133,7 @@ def archive(request: Request, pk: int) -> HttpResponseBase:
     """Send all answers as one ZIP archive, while it is made."""
     run = execution_for(request, pk)
     name = f"{run.testbed.name}-answers-{run.pk}"
-    pieces = while_made(zip_pieces(_files(run, answers_of(run), name)))
+    pieces = while_made(zip_pieces(archived_answers(run, answers_of(run), name)))
     response = StreamingHttpResponse(pieces, content_type="application/zip")
     header = content_disposition_header(True, f"{name}.zip") or "attachment"
     response.headers["Content-Disposition"] = header
@@ -162,7 +156,8 @@ def compare(request: Request, pk: int) -> HttpResponse:
     context = {"run": run, "other": other, "names": names, "other_names": other_names}
     context |= {"of": of, "against": against}
     try:
-        context["found"] = _difference((run, of), (other, against))
+        if of and against:
+            context["found"] = compare_outputs((run, of), (other, against))
     except StateError as exc:
         context["problem"] = exc
     return render(request, "executions/difference.html", context)
@@ -179,37 +174,3 @@ def _since(run: Run, answers: Answers) -> dict[str, object]:
 
 def _answered(run: Run) -> list[str]:
     return [name for block in answers_of(run).blocks for name in block.names]
-
-
-def _difference(one: tuple[Run, str], other: tuple[Run, str]) -> Difference | None:
-    """Compare two guests' outputs; None while none is chosen. Raises: StateError."""
-    if not (one[1] and other[1]):
-        return None
-    return difference(_lines(*one), _lines(*other))
-
-
-def _lines(run: Run, guest: str) -> Iterator[tuple[Stream, str]]:
-    task = Task.objects.filter(instruction__run=run, resource=clean(guest)).first()
-    if task is None:
-        raise StateError(f"Guest {guest} has no answer in run {run.pk}.")
-    path = answer_file(run, task)
-    if task.answer and task.answer["lines"] and not path.is_file():
-        raise StateError(
-            f"The output of {guest} was removed with the log of run {run.pk}."
-        )
-    return answer_lines(path) if path.is_file() else iter(())
-
-
-def _files(run: Run, answers: Answers, folder: str) -> Iterator[File]:
-    """Yield an archive's files: a table, and each guest's output and its stderr."""
-    yield f"{folder}/answers.json", joined(json_texts(run, answers, has_output=False))
-    for block in answers.blocks:
-        for task in block.tasks:
-            path = answer_file(run, task)
-            if not task.answer or not path.is_file():
-                continue
-            name = f"{folder}/{task.resource}"
-            yield f"{name}.txt", joined(f"{t}\n" for _, t in answer_lines(path))
-            errors = (f"{t}\n" for s, t in answer_lines(path) if s is Stream.STDERR)
-            if first := next(errors, ""):
-                yield f"{name}.stderr.txt", joined(chain([first], errors))

@@ -6,7 +6,7 @@ from functools import partial
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -18,7 +18,7 @@ from django.views.decorators.http import (
 
 from orchestration.errors import TestbedError
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Fetch, Testbed
 from testbed.notifications.delivery import whole_address
@@ -47,12 +47,11 @@ def index(request: Request, address: Address) -> HttpResponse:
     if request.method == "GET":
         return _page(request, testbed)
     typed = {name: request.POST.get(name, "") for name in FIELDS}
+    then_up = bool(request.POST.get("then_up"))
     try:
-        secret = set_source(testbed, **typed, by=request.user.get_username())
+        secret = set_source(testbed, request.user, **typed, then_up=then_up)
     except TestbedError as exc:
-        return _page(request, testbed, refused=exc, typed=typed)
-    what = f"set the source {typed['url']} {typed['branch']} {typed['folder']}"
-    record_act(request.user, Act.SET_SOURCE, testbed, what.strip())
+        return _page(request, testbed, refused=exc, typed=typed, then_up=then_up)
     if secret:
         return _page(request, testbed, secret=secret)
     messages.success(request, "The source was changed.")
@@ -64,17 +63,13 @@ def index(request: Request, address: Address) -> HttpResponse:
 def change(request: Request, address: Address) -> HttpResponse:
     """Remove the source, or confirm or forget the host key of its server."""
     testbed = testbed_for(request, address, Act.SET_SOURCE)
-    fingerprint, by = request.POST.get("fingerprint", ""), request.user.get_username()
-    acts: dict[str, tuple[Callable[[Testbed], object], str]] = {
-        "remove": (remove_source, "removed the source"),
-        "confirm": (
-            partial(confirm_key, fingerprint=fingerprint, by=by),
-            f"confirmed the source's host key {fingerprint}",
-        ),
-        "forget": (forget_key, "forgot the source's host key"),
+    fingerprint = request.POST.get("fingerprint", "")
+    acts: dict[str, Callable[[Testbed, User], object]] = {
+        "remove": remove_source,
+        "confirm": partial(confirm_key, fingerprint=fingerprint),
+        "forget": forget_key,
     }
-    act, what = acts.get(request.POST.get("do", ""), (_refuse, ""))
-    return _done(request, testbed, act, Act.SET_SOURCE, what)
+    return _done(request, testbed, acts.get(request.POST.get("do", ""), _refuse))
 
 
 @not_stored
@@ -84,11 +79,9 @@ def secret(request: Request, address: Address) -> HttpResponse:
     """Give the webhook another secret, which is shown this once."""
     testbed = testbed_for(request, address, Act.SET_SOURCE)
     try:
-        found = renew_secret(testbed)
+        found = renew_secret(testbed, request.user)
     except TestbedError as exc:
         return _page(request, testbed, refused=exc)
-    what = "gave the source's webhook another secret"
-    record_act(request.user, Act.SET_SOURCE, testbed, what)
     return _page(request, testbed, secret=found)
 
 
@@ -97,8 +90,7 @@ def secret(request: Request, address: Address) -> HttpResponse:
 def fetch(request: Request, address: Address) -> HttpResponse:
     """Fetch now."""
     testbed = testbed_for(request, address, Act.EDIT)
-    ask = partial(ask_for_fetch, by=request.user.get_username())
-    return _done(request, testbed, ask, Act.EDIT, "asked for a fetch of the source")
+    return _done(request, testbed, ask_for_fetch)
 
 
 @not_stored
@@ -125,13 +117,11 @@ def settle(request: Request, address: Address, pk: int) -> HttpResponse:
     testbed = testbed_for(request, address, Act.EDIT)
     row = get_object_or_404(Fetch, pk=pk, testbed=testbed)
     decision, confirm = (request.POST.get(name, "") for name in ("use", "confirm"))
-    by = request.user.get_username()
 
-    def act(_: Testbed) -> None:
-        decide(row, decision, by, confirm=confirm)
+    def act(_: Testbed, user: User) -> None:
+        decide(row, user, decision, confirm=confirm)
 
-    what = f"decided the conflict of fetch {pk}: {decision[:4]}"
-    return _done(request, testbed, act, Act.EDIT, what)
+    return _done(request, testbed, act)
 
 
 def _page(
@@ -140,6 +130,7 @@ def _page(
     *,
     refused: TestbedError | None = None,
     typed: dict[str, str] | None = None,
+    then_up: bool = False,
     secret: str = "",
 ) -> HttpResponse:
     source = source_of_page(testbed)
@@ -147,6 +138,7 @@ def _page(
         "testbed": testbed,
         "refused": refused,
         "typed": typed or {name: getattr(source, name, "") for name in FIELDS},
+        "then_up": then_up if typed else bool(source and source.up_by_id),
         "secret": secret,
         **shown_source(testbed, source),
     }
@@ -159,22 +151,16 @@ def _page(
 
 
 def _done(
-    request: Request,
-    testbed: Testbed,
-    do: Callable[[Testbed], object],
-    act: Act,
-    what: str,
+    request: Request, testbed: Testbed, do: Callable[[Testbed, User], object]
 ) -> HttpResponse:
-    """Do and record an act; then show the source."""
+    """Do an act; then show the source."""
     try:
-        with transaction.atomic():
-            do(testbed)
-            record_act(request.user, act, testbed, what)
+        do(testbed, request.user)
     except TestbedError as exc:
         back = reverse("testbed-source", args=[testbed])
         return problem_page(request, exc, status=status_of(exc), back=back)
     return redirect("testbed-source", testbed)
 
 
-def _refuse(testbed: Testbed) -> None:
+def _refuse(testbed: Testbed, user: User) -> None:
     raise TestbedError("There is no such change of a source.")

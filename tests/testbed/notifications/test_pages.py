@@ -95,7 +95,10 @@ def test_browser_gets_what_its_user_chose_for_it(
     assert browser.get("/notifications/new/").json() == {"notifications": []}
     choice = choice_of(owner)
     assert choice.chose(Kind.RUN_ENDED, Channel.MAIL)
-    others = {key: [] for key in ("every_run", "end_near", "host_away", "reservation")}
+    others = {
+        key: []
+        for key in ("every_run", "end_near", "host_away", "reservation", "push_up")
+    }
     assert choice.channels == {"run_ended": ["mail"], **others}
     assert Entry.objects.latest("pk").act == "notifications"
 

@@ -35,7 +35,7 @@ def source(testbed: Testbed, forge: Forge) -> Source:
 @pytest.fixture
 def fetch_now(source: Source) -> FetchNow:
     def now() -> Fetch:
-        asked = ask_for_fetch(source.testbed, "olive")
+        asked = ask_for_fetch(source.testbed, source.testbed.owner)
         assert fetch_once(asked.pk, LOCAL) is not None
         asked.refresh_from_db()
         return asked

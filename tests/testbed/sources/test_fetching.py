@@ -169,7 +169,7 @@ def test_first_fetch_does_not_replace_another_yaml(fetch_now: FetchNow, source: 
 
 
 def decided(conflict: Fetch, decision: str, confirm: str = "") -> Fetch:
-    row = decide(conflict, decision, "olive", confirm=confirm)
+    row = decide(conflict, conflict.testbed.owner, decision, confirm=confirm)
     fetch_once(row.pk, LOCAL)
     row.refresh_from_db()
     return row
@@ -209,7 +209,7 @@ def test_kept_conflict_stays_kept_until_the_repository_changes_it_again(
 
 
 def test_file_that_was_edited_after_the_decision_is_a_conflict_again(conflict: Fetch):
-    row = decide(conflict, "take", "olive")
+    row = decide(conflict, conflict.testbed.owner, "take")
     edit(conflict.testbed, "setup.sh", "echo mine again\n")
 
     fetch_once(row.pk, LOCAL)
@@ -222,7 +222,7 @@ def test_file_that_was_edited_after_the_decision_is_a_conflict_again(conflict: F
 def test_commit_that_was_pushed_after_the_decision_is_a_conflict_again(
     conflict: Fetch, forge: Forge
 ):
-    row = decide(conflict, "take", "olive")
+    row = decide(conflict, conflict.testbed.owner, "take")
     forge.commit({"kvm-compose.yaml": NEW_YAML, "setup.sh": "echo other\n"})
 
     fetch_once(row.pk, LOCAL)
@@ -236,7 +236,7 @@ def test_conflict_is_decided_once(conflict: Fetch):
     decided(conflict, "keep")
 
     with pytest.raises(SourceRefused, match="was decided"):
-        decide(conflict, "take", "olive")
+        decide(conflict, conflict.testbed.owner, "take")
 
 
 def test_lab_without_a_trash_asks_before_files_are_lost(
@@ -245,7 +245,7 @@ def test_lab_without_a_trash_asks_before_files_are_lost(
     settings.TRASH_DAYS = 0
 
     with pytest.raises(SourceRefused, match="no trash"):
-        decide(conflict, "take", "olive")
+        decide(conflict, conflict.testbed.owner, "take")
 
     assert decided(conflict, "take", LOSE).status == Status.SUCCEEDED
     assert not TrashItem.objects.exists()
@@ -272,14 +272,14 @@ def test_pushes_while_one_waits_are_one_fetch(source: Source):
 
 
 def test_user_does_not_ask_twice(source: Source):
-    ask_for_fetch(source.testbed, "olive")
+    ask_for_fetch(source.testbed, source.testbed.owner)
 
     with pytest.raises(TestbedBusy, match="waits"):
-        ask_for_fetch(source.testbed, "olive")
+        ask_for_fetch(source.testbed, source.testbed.owner)
 
 
 def test_one_worker_does_a_fetch(source: Source):
-    asked = ask_for_fetch(source.testbed, "olive")
+    asked = ask_for_fetch(source.testbed, source.testbed.owner)
     now = timezone.now()
 
     assert Fetch.objects.claim(asked.pk, now, most=3) is not None
@@ -342,7 +342,7 @@ def test_fetch_that_has_to_wait_says_so(four: list[Fetch]):
 
 
 def test_fetch_whose_worker_was_lost_ends(source: Source):
-    asked = ask_for_fetch(source.testbed, "olive")
+    asked = ask_for_fetch(source.testbed, source.testbed.owner)
     Fetch.objects.update(
         status=Status.RUNNING,
         started_at=timezone.now() - LOST_AFTER - timedelta(seconds=1),
@@ -361,7 +361,7 @@ def test_old_fetches_are_forgotten(source: Source):
     ]
     Fetch.objects.bulk_create(rows)
 
-    newest = ask_for_fetch(source.testbed, "olive")
+    newest = ask_for_fetch(source.testbed, source.testbed.owner)
 
     assert Fetch.objects.count() == MOST_KEPT
     assert Fetch.objects.first() == newest
@@ -371,7 +371,7 @@ def test_removed_source_leaves_the_files(fetch_now: FetchNow, source: Source):
     fetch_now()
     waiting = ask_after_push(source)
 
-    remove_source(source.testbed)
+    remove_source(source.testbed, source.testbed.owner)
 
     waiting.refresh_from_db()
     assert waiting.said == "The source was removed."

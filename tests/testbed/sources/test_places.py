@@ -58,6 +58,8 @@ def test_address_is_read(text: str, expected: tuple[str, str, int, str]):
         "https://git.example.org/a?x=1",
         "https://git.example.org/a#b",
         "https://[::1]/a",
+        "ssh://git@git.example.org/a%00b",
+        "ssh://git@git.example.org/a%0ab",
         "https://git.example.org\\@evil.example.org/a",
         "https://git.example.org/" + "a" * 600,
     ],

@@ -56,7 +56,7 @@ def sshd(tmp_path: Path) -> Iterator[SshForge]:
 def by_ssh(testbed: Testbed, forge: Forge, sshd: SshForge) -> Source:
     """A source over ssh that a user set, whose deploy key the forge knows."""
     url = f"ssh://root@localhost:{sshd.port}{forge.folder}"
-    set_source(testbed, url, "main", "", "olive")
+    set_source(testbed, testbed.owner, url, "main", "")
     source = source_of(testbed)
     assert source is not None
     sshd.allow(source.public_key)
@@ -64,7 +64,7 @@ def by_ssh(testbed: Testbed, forge: Forge, sshd: SshForge) -> Source:
 
 
 def fetched(testbed: Testbed, rules: Rules = USUAL) -> Fetch:
-    row = ask_for_fetch(testbed, "olive")
+    row = ask_for_fetch(testbed, testbed.owner)
     fetch_once(row.pk, rules)
     row.refresh_from_db()
     return row
@@ -75,7 +75,8 @@ def confirmed(testbed: Testbed) -> Fetch:
     assert "not confirmed" in fetched(testbed).said
     source = source_of(testbed)
     assert source is not None
-    confirm_key(testbed, host_key_of(source.seen_key).fingerprint, "olive")
+    fingerprint = host_key_of(source.seen_key).fingerprint
+    confirm_key(testbed, testbed.owner, fingerprint)
     row = Fetch.objects.first()
     assert row is not None
     fetch_once(row.pk)
@@ -108,7 +109,7 @@ def test_other_host_key_is_refused_until_it_is_forgotten(
 
         assert found.status == Fetch.Status.FAILED
         assert "another host key" in found.said
-        forget_key(testbed)
+        forget_key(testbed, testbed.owner)
         assert "not confirmed" in fetched(testbed).said
         new = source_of(testbed)
         assert old is not None
@@ -154,7 +155,7 @@ def test_source_over_https_is_fetched(
     web: tuple[str, Rules, list[str]], testbed: Testbed
 ):
     base, rules, _ = web
-    set_source(testbed, f"{base}/forge.git", "main", "", "olive")
+    set_source(testbed, testbed.owner, f"{base}/forge.git", "main", "")
 
     found = fetched(testbed, rules)
 
@@ -165,7 +166,7 @@ def test_source_over_https_is_fetched(
 def test_certificate_that_is_not_known_is_refused(
     web: tuple[str, Rules, list[str]], testbed: Testbed
 ):
-    set_source(testbed, f"{web[0]}/forge.git", "main", "", "olive")
+    set_source(testbed, testbed.owner, f"{web[0]}/forge.git", "main", "")
 
     found = fetched(testbed)
 
@@ -175,7 +176,7 @@ def test_certificate_that_is_not_known_is_refused(
 
 def test_redirect_is_not_followed(web: tuple[str, Rules, list[str]], testbed: Testbed):
     base, rules, asked = web
-    set_source(testbed, f"{base}/moved/forge.git", "main", "", "olive")
+    set_source(testbed, testbed.owner, f"{base}/moved/forge.git", "main", "")
 
     found = fetched(testbed, rules)
 
@@ -187,7 +188,7 @@ def test_repository_that_asks_for_a_password_is_named(
     web: tuple[str, Rules, list[str]], testbed: Testbed
 ):
     base, rules, _ = web
-    set_source(testbed, f"{base}/private/forge.git", "main", "", "olive")
+    set_source(testbed, testbed.owner, f"{base}/private/forge.git", "main", "")
 
     assert "is not public" in fetched(testbed, rules).said
 
@@ -206,9 +207,9 @@ def test_name_is_not_resolved_again_by_git(web: tuple[str, Rules, list[str]]):
 def test_host_of_the_lab_is_not_called(testbed: Testbed, settings: object):
     settings.GIT_NETWORKS = (IPv4Network("10.0.0.0/8"),)
     Host.objects.create(name="b", address="10.9.8.7")
-    set_source(testbed, "https://10.9.8.7/forge.git", "main", "", "olive")
+    set_source(testbed, testbed.owner, "https://10.9.8.7/forge.git", "main", "")
 
-    row = fetch_once(ask_for_fetch(testbed, "olive").pk)
+    row = fetch_once(ask_for_fetch(testbed, testbed.owner).pk)
 
     assert row is not None
     assert row.said.startswith("Its name leads to a host of this lab.")
@@ -221,7 +222,7 @@ def test_address_in_the_lab_is_not_called(
     settings.GIT_NETWORKS = ()
     base, rules, asked = web
     url = f"{base.replace('localhost', host)}/forge.git"
-    set_source(testbed, url, "main", "", "olive")
+    set_source(testbed, testbed.owner, url, "main", "")
 
     found = fetched(testbed, rules)
 
