@@ -2,8 +2,8 @@
 
 import pytest
 
-from testbed.client.api import Frame
 from testbed.client.screen import Screen, say
+from testbed.client.watching import Frame
 
 HOSTILE = "\x1b]0;owned\x07a\x1b[2Jb\nmain | all is well\r\x9b31m\u202e"
 SHOWN = "<U+009B>31m<U+202E>"

@@ -1,4 +1,4 @@
-"""The terminal client and the frames of a run, against a tiny server that plays scenes.
+"""The client and the frames of a run, against a tiny server that plays scenes.
 
 Instructions go out one by one, a broken connection is made again, and what is no end of
 the run is not taken for one.
@@ -13,7 +13,8 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.server import Server, ServerConnection, serve
 
-from testbed.client.api import Client, Frame, StartedRun, frames, send
+from testbed.client.rest.server import Server as Client
+from testbed.client.watching import Frame, OnFrame, frames, send, watch
 
 Play = Callable[[ServerConnection], None]
 PLAN = ({"index": 0, "kind": "init"}, {"index": 1, "kind": "end"})
@@ -28,7 +29,8 @@ def stage() -> Iterator[Callable[[Play], Client]]:
         server = serve(play, "127.0.0.1", 0)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        client = Client(f"http://127.0.0.1:{server.socket.getsockname()[1]}")
+        url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        client = Client(url, "tb_x")
         servers.append((server, thread, client))
         return client
 
@@ -37,6 +39,10 @@ def stage() -> Iterator[Callable[[Play], Client]]:
         client.close()
         server.shutdown()
         thread.join()
+
+
+def drive(client: Client, on_frame: OnFrame = lambda frame: None, **how: float) -> str:
+    return watch(lambda: client.events(7), 7, on_frame, list(PLAN), **how)
 
 
 def told(socket: ServerConnection) -> Frame:
@@ -58,7 +64,7 @@ def test_instructions_are_sent_one_by_one_after_each_result(
         socket.send(json.dumps({"type": "result", "index": 1}))
         socket.send(json.dumps({"type": "run", "status": "succeeded"}))
 
-    status = stage(play).drive(StartedRun(7, PLAN), seen.append)
+    status = drive(stage(play), seen.append)
 
     assert status == "succeeded"
     assert heard == [
@@ -79,19 +85,18 @@ def test_runs_end_is_read_although_the_server_takes_no_more(
         socket.send(json.dumps({"type": "run", "status": "failed"}))
         socket.close()
 
-    status = stage(play).drive(StartedRun(7, PLAN), lambda frame: None)
+    status = drive(stage(play))
 
     assert status == "failed"
 
 
 def test_connection_that_ends_before_the_run_is_no_result(
-    stage: Callable[[Play], Client], monkeypatch: pytest.MonkeyPatch
+    stage: Callable[[Play], Client],
 ) -> None:
-    monkeypatch.setattr("testbed.client.api.RECONNECT_FOR_S", 0.0)
     client = stage(lambda socket: None)
 
     with pytest.raises(ConnectionResetError, match="run 7 was closed too early"):
-        client.drive(StartedRun(7, PLAN), lambda frame: None)
+        drive(client, patience_s=0.0)
 
 
 def test_end_of_the_run_that_got_lost_is_asked_for_again(
@@ -102,11 +107,12 @@ def test_end_of_the_run_that_got_lost_is_asked_for_again(
     def play(socket: ServerConnection) -> None:
         heard.append(told(socket))
         if len(heard) == 1:
+            told(socket)
             socket.send(json.dumps({"type": "event", "seq": 5}))
         else:
             socket.send(json.dumps({"type": "run", "status": "cancelled"}))
 
-    assert stage(play).follow(7, lambda frame: None) == "cancelled"
+    assert drive(stage(play)) == "cancelled"
     assert [frame["after"] for frame in heard] == [0, 5]
 
 
@@ -127,7 +133,7 @@ def test_broken_connection_is_made_again_and_shows_what_was_missed(
             socket.send(json.dumps({"type": "result", "seq": 6, "index": 0}))
             socket.send(json.dumps({"type": "run", "status": "succeeded"}))
 
-    status = stage(play).drive(StartedRun(7, PLAN), seen.append)
+    status = drive(stage(play), seen.append)
 
     assert status == "succeeded"
     assert heard == [
@@ -144,38 +150,32 @@ def test_refusal_of_the_server_is_not_taken_for_an_end(
     client = stage(lambda socket: socket.close(4404, "not yours"))
 
     with pytest.raises(ConnectionClosedError, match="4404"):
-        client.drive(StartedRun(7, PLAN), lambda frame: None)
+        drive(client)
 
 
-def test_socket_carries_session_and_origin_to_the_runs_address(
+def test_socket_carries_the_token_to_the_runs_address(
     stage: Callable[[Play], Client],
 ) -> None:
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[str, str]] = []
 
     def play(socket: ServerConnection) -> None:
         request = socket.request
         assert request is not None
-        headers = request.headers
-        asked.append((request.path, headers["Cookie"], headers["Origin"]))
-        send_back = {"type": "hello", "text": "x" * 2_000_000}
-        socket.send(json.dumps(send_back))
+        asked.append((request.path, request.headers["Authorization"]))
+        socket.send(json.dumps({"type": "hello", "text": "x" * 2_000_000}))
 
-    client = stage(play)
-    client._http.cookies.set("sessionid", "abc")
-    with client.socket(7, "?view=page") as socket:
+    with stage(play).events(7) as socket:
         (frame,) = frames(socket)
 
     assert len(frame["text"]) == 2_000_000
-    assert asked == [
-        ("/ws/orchestration/7/?view=page", "sessionid=abc", client.base_url)
-    ]
+    assert asked == [("/ws/orchestration/7/", "Bearer tb_x")]
 
 
 def test_frames_go_out_as_json(stage: Callable[[Play], Client]) -> None:
     heard: list[Frame] = []
     client = stage(lambda socket: heard.append(told(socket)))
 
-    with client.socket(7) as socket:
+    with client.events(7) as socket:
         send(socket, {"type": "cancel"})
         assert list(frames(socket)) == []
 

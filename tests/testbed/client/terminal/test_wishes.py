@@ -1,0 +1,140 @@
+"""The requests of commands: their words and options as the server gets them."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from testbed.client.rest.server import Server, StartedRun
+from testbed.client.terminal.following import Follower
+from testbed.client.terminal.program import run
+from testbed.client.terminal.tokens import SignedIn, Tokens
+from testbed.client.watching import Frame
+
+Asked = Callable[..., Frame]
+ANSWERS: Frame = {"blocks": [], "message": "", "hint": ""}
+
+
+@pytest.fixture
+def asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Run a command about `lab`; return its request, with the address as `path`."""
+    wishes: list[Frame] = []
+
+    def start(server: Server, path: str, wish: Frame) -> StartedRun:
+        wishes.append({"path": path, "wish": wish})
+        return StartedRun(7, ())
+
+    monkeypatch.setattr(Server, "start", start)
+    monkeypatch.setattr(Server, "get", lambda *words, **query: ANSWERS)
+    monkeypatch.setattr(Follower, "drive", lambda follower: 0)
+    Tokens.of_user().keep(SignedIn("http://lab.example", "olive", "tb_x"))
+
+    def ask(*words: str) -> Frame:
+        assert run(["--project-name", "lab", *words]) == 0
+        (wish,) = wishes
+        wishes.clear()
+        return wish
+
+    return ask
+
+
+def test_command_after_two_dashes_reaches_the_server_word_by_word(asked: Asked) -> None:
+    one = asked("exec", "web-*", "--sudo", "--env", "A=x=y", "--", "ls", "-l", "a b")
+
+    wish = one["wish"]
+    assert one["path"] == "/testbeds/olive/lab/exec"
+    assert (wish["form"], wish["words"]) == ("command", ["ls", "-l", "a b"])
+    assert (wish["selection"], wish["targets"]) == ("web-*", "guests")
+    assert wish["conditions"]["env"] == {"A": "x=y"}
+    assert wish["conditions"]["sudo"]
+
+
+def test_shell_and_scripts_are_asked_for(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "x.sh"
+    script.write_text("id\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"typed")))
+
+    shell = asked("exec", "@all", "--shell", "--stdin", "-", "--", "ls", "|", "wc")
+    pasted = asked("exec", "@all", "--script", str(script), "--", "one")
+    stored = asked("exec", "@all", "--file", "setup.sh")
+
+    assert shell["wish"]["words"] == ["ls | wc"]
+    assert shell["wish"]["conditions"]["stdin"] == "typed"
+    assert (pasted["wish"]["text"], pasted["wish"]["words"]) == ("id\n", ["one"])
+    assert (stored["wish"]["form"], stored["wish"]["path"]) == ("script", "setup.sh")
+
+
+def test_tool_has_no_limit_and_a_command_one(asked: Asked) -> None:
+    limits = [
+        asked("exec", "main", "--hosts", *option, "--", "top")["wish"]
+        for option in ((), ("--tool",), ("--tool", "--timeout", "60"))
+    ]
+
+    assert [one["conditions"]["timeout_s"] for one in limits] == [3600, 0, 60]
+    assert {one["targets"] for one in limits} == {"hosts"}
+
+
+def test_pushes_and_fetches_are_asked_for(asked: Asked) -> None:
+    pushed = asked("push", "@all", "site", "/srv/site", "--sudo")["wish"]
+    fetched = asked("fetch", "web", "/var/log", "--timeout", "60")["wish"]
+
+    assert (pushed["form"], pushed["path"]) == ("push", "site")
+    assert pushed["target"] == "/srv/site"
+    assert pushed["conditions"]["sudo"]
+    assert (fetched["form"], fetched["path"]) == ("fetch", "/var/log")
+    assert fetched["conditions"]["timeout_s"] == 60
+    assert "target" not in fetched
+
+
+def test_power_verb_is_sent_with_its_guests(asked: Asked) -> None:
+    one = asked("power", "pause", "web-[0-1]")
+
+    assert one["path"] == "/testbeds/olive/lab/power"
+    assert one["wish"] == {"verb": "pause", "selection": "web-[0-1]"}
+
+
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        (
+            ("create", "-n", "web", "-s", "base", "--description", "as it was"),
+            {"guest": "web", "name": "base", "description": "as it was"},
+        ),
+        (
+            ("restore", "-n", "web", "-s", "base", "--before", "now"),
+            {"guest": "web", "name": "base", "before": "now"},
+        ),
+        (
+            ("delete", "-n", "web", "-s", "base", "--children"),
+            {"guest": "web", "name": "base", "children": True},
+        ),
+        (("create", "-a", "-s", "base"), {"guest": "@all", "name": "base"}),
+        (("restore", "-a"), {"guest": "@all", "name": ""}),
+    ],
+    ids=lambda found: " ".join(found) if isinstance(found, tuple) else "",
+)
+def test_act_on_a_snapshot_is_sent_with_its_options(
+    asked: Asked, words: tuple[str, ...], wish: Frame
+) -> None:
+    one = asked("snapshot", *words)
+
+    assert one["path"] == "/testbeds/olive/lab/snapshots"
+    assert one["wish"]["verb"] == words[0]
+    assert wish.items() <= one["wish"].items()
+
+
+def test_guest_is_saved_as_an_image(asked: Asked) -> None:
+    one = asked("images", "save", "web", "base", "--shut-down")
+
+    assert one["path"] == "/testbeds/olive/lab/images"
+    assert one["wish"] == {"guest": "web", "name": "base", "shut_down": True}
+
+
+def test_testbed_is_copied_with_its_disks(asked: Asked) -> None:
+    one = asked("testbeds", "copy", "lab", "lab-2", "--disks")
+
+    assert one["path"] == "/testbeds/olive/lab/copies"
+    assert one["wish"] == {"name": "lab-2", "disks": True}
