@@ -87,6 +87,7 @@ class OwnAct(StrEnum):
     IMAGES = "delete saved images"
     GROUPS = "keep groups"
     SSH_KEYS = "change SSH keys"
+    TOKENS = "revoke API tokens"
 
 
 # Each role may do its own acts and those of the roles above it here. An act that is in
@@ -151,7 +152,7 @@ OWN_SCOPES: Mapping[Scope, tuple[OwnAct, ...]] = {
     Scope.READ: (),
     Scope.RUN: (OwnAct.RESERVATIONS,),
     Scope.EDIT: (OwnAct.FAVOURITES, OwnAct.NOTIFICATIONS),
-    Scope.MANAGE: (OwnAct.IMAGES, OwnAct.GROUPS, OwnAct.SSH_KEYS),
+    Scope.MANAGE: (OwnAct.IMAGES, OwnAct.GROUPS, OwnAct.SSH_KEYS, OwnAct.TOKENS),
     Scope.ADMIN: (),
 }
 REFUSED_AGAIN_AFTER = timedelta(minutes=10)

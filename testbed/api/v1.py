@@ -19,7 +19,7 @@ from orchestration.errors import TestbedError
 from testbed.access.addresses import encoded
 from testbed.access.visibility import Moved, not_stored
 from testbed.api import me, runs
-from testbed.api.accounts import notifications, ssh_keys
+from testbed.api.accounts import notifications, ssh_keys, tokens
 from testbed.api.guests import (
     answers,
     captures,
@@ -119,7 +119,7 @@ class Api(NinjaAPI):
 
 api = Api(
     title="Testbed",
-    version="1.1",
+    version="1.2",
     description="What the pages do, for programs: docs/api.md says how.",
     urls_namespace="api",
     docs_url=None,
@@ -166,6 +166,7 @@ _MODULES = (
     quotas,
     record,
     ssh_keys,
+    tokens,
     notifications,
 )
 for _module in _MODULES:

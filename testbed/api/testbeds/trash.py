@@ -75,6 +75,14 @@ def restore(request: Request, number: int) -> dict[str, object]:
     return {"restored": words, "testbed": testbed.full_name}
 
 
+@router.delete("/trash", response=Removed)
+def empty_trash(request: Request, confirm: str = "") -> dict[str, object]:
+    """Remove all of the user's own trash for good; 428 first, as of one thing."""
+    require_scope(request.user, Act.DELETE)
+    rows = TrashItem.objects.filter(owner=request.user)
+    return {"removed": remove_items(rows, request.user, confirm=confirm)}
+
+
 @router.delete("/trash/{int:number}", response=Removed)
 def remove_from_trash(
     request: Request, number: int, confirm: str = ""
