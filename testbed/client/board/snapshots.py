@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from orchestration.amounts import size
+from testbed.client.board.moments import moment
 from testbed.client.watching import Frame
 
 
@@ -16,4 +17,4 @@ def tree_lines(snapshots: list[Frame]) -> Iterator[str]:
             amount = size(one["memory_bytes"]) if one["memory_bytes"] else "with memory"
             memory = f"{one['status']}, {amount}"
         marks = " (current)" if one["current"] else ""
-        yield f"{'  ' * depth}{one['title']}{marks}, {one['created_at']}, {memory}"
+        yield f"{'  ' * depth}{one['title']}{marks}, {moment(one['created_at'])}, {memory}"

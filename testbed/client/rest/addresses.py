@@ -12,11 +12,15 @@ def path_of(testbed: str, rest: str = "") -> str:
     The account is written as `testbed/access/addresses.py` says.
     """
     account, _, name = testbed.rpartition("/")
-    written = _SPECIAL.sub(lambda sign: _escaped(sign[0]), account)
-    if not account.strip(".") or account == "new":
-        written = _escaped(account)
     below = f"/{rest}" if rest else ""
-    return f"/testbeds/{written}/{quote(name)}{below}"
+    return f"/testbeds/{account_of(account)}/{quote(name)}{below}"
+
+
+def account_of(account: str) -> str:
+    """Return an account as a part of a path."""
+    if not account.strip(".") or account == "new":
+        return _escaped(account)
+    return _SPECIAL.sub(lambda sign: _escaped(sign[0]), account)
 
 
 def _escaped(text: str) -> str:

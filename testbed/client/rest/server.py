@@ -154,6 +154,12 @@ class Server:
         waits = body["status"] == "waiting"
         return StartedRun(int(body["run"]), tuple(body["instructions"]), waits)
 
+    def change(self, method: str, path: str, wish: Mapping[str, object]) -> Frame:
+        """Change what may erase something. Raises: as `send`; Declined."""
+        return self._agreed(
+            lambda confirm: self.send(method, path, {**wish, **confirm})
+        )
+
     def delete(self, path: str) -> Frame:
         """Delete something; return the answer. Raises: as `send`; Declined."""
         return self._agreed(lambda confirm: self.send("DELETE", path, query=confirm))

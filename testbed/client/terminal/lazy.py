@@ -12,21 +12,18 @@ from typing import Any
 
 import click
 
+from testbed.client.terminal.former import present, without_levels
+
 # A command's place, as `module:function`, and its sentence in the list of commands.
 Table = Mapping[str, tuple[str, str]]
-# First words as they were spelled before → as they are.
-Former = Mapping[tuple[str, ...], tuple[str, ...]]
 
 
 class LazyGroup(click.Group):
     """A group of commands that are imported when they are run or completed."""
 
-    def __init__(
-        self, *args: Any, table: Table, former: Former | None = None, **more: Any
-    ) -> None:
+    def __init__(self, *args: Any, table: Table, **more: Any) -> None:
         super().__init__(*args, **more)
         self.table = table
-        self.former = former or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
@@ -47,11 +44,15 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, row[1]) for name, row in self.table.items()])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before a command, also as they were spelled before."""
+        return super().parse_args(ctx, _said(*without_levels(args)))
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command. Raises: click.UsageError, with the closest names."""
-        args = self._renamed(args)
+        args = _said(*present(args))
         name = args[0]
         if name not in self.table and not name.startswith("-"):
             near = [one for one in self.table if one.startswith(name[:2])]
@@ -59,14 +60,12 @@ class LazyGroup(click.Group):
             ctx.fail(f"There is no command {name}.{more}")
         return super().resolve_command(ctx, args)
 
-    def _renamed(self, args: list[str]) -> list[str]:
-        """Return the words with a former spelling replaced, which is said."""
-        for old, new in self.former.items():
-            if tuple(args[: len(old)]) == old:
-                words = f"`{' '.join(old)}` is `{' '.join(new)}` now."
-                click.echo(words, err=True)
-                return [*new, *args[len(old) :]]
-        return args
+
+def _said(args: list[str], words: str) -> list[str]:
+    """Say that words were spelled so before; return the present ones."""
+    if words:
+        click.echo(words, err=True)
+    return args
 
 
 def optional(name: str) -> ModuleType | None:

@@ -14,11 +14,14 @@ from testbed.client.terminal.exits import (
     code_of,
     show_problem,
 )
-from testbed.client.terminal.lazy import Former, LazyGroup, Table
+from testbed.client.terminal.lazy import LazyGroup, Table
 from testbed.client.terminal.options import Settings, common
 
 _ROOM = "testbed.client.terminal.commands"
 _OWN = "testbed.client.terminal.account"
+_RUN = "testbed.client.terminal.execution"
+_GUEST = "testbed.client.terminal.guests"
+_LAB = "testbed.client.terminal.testbeds"
 COMMANDS: Table = {
     "login": (f"{_ROOM}.login:login", "Sign in at a server with an API token."),
     "logout": (f"{_ROOM}.login:logout", "Forget the token of a server."),
@@ -43,26 +46,45 @@ COMMANDS: Table = {
     "cancel": (f"{_ROOM}.watching:cancel", "Cancel a run."),
     "attach": (f"{_ROOM}.watching:attach", "Follow a run to its end."),
     "testbeds": (
-        f"{_ROOM}.testbeds:testbeds",
-        "List, make, copy, share and destroy testbeds.",
+        f"{_LAB}.testbeds:testbeds",
+        "List, make, change, share and destroy testbeds.",
     ),
-    "exec": (f"{_ROOM}.execution:execute", "Run a command in guests."),
-    "push": (f"{_ROOM}.execution:push", "Copy files of the testbed to guests."),
+    "artefacts": (f"{_LAB}.artefacts:artefacts", "List and download artefacts."),
+    "schedules": (f"{_LAB}.schedules:schedules", "Set when snapshots are taken."),
+    "source": (f"{_LAB}.source:source", "Let files come from a Git repository."),
+    "record": (f"{_LAB}.record:record", "Show who did what to a testbed."),
+    "trash": (f"{_LAB}.trash:trash", "List, restore and remove what was deleted."),
+    "exec": (f"{_RUN}.programs:execute", "Run a command in guests."),
+    "push": (f"{_RUN}.programs:push", "Copy files of the testbed to guests."),
     "fetch": (
-        f"{_ROOM}.execution:fetch",
+        f"{_RUN}.programs:fetch",
         "Copy files of guests to the server, or here.",
     ),
-    "power": (f"{_ROOM}.guests:power", "Start and stop guests."),
-    "ssh": (f"{_ROOM}.guests:ssh", "Log in to a guest."),
+    "commands": (f"{_RUN}.saved:commands", "List, save and run saved commands."),
+    "capture": (f"{_RUN}.captures:capture", "Capture packets into a file."),
+    "answers": (f"{_RUN}.results:answers", "Print the answers of a command."),
+    "fetched": (f"{_RUN}.results:fetched", "Download what a run fetched."),
+    "packets": (f"{_RUN}.results:packets", "Download what a run captured."),
+    "power": (f"{_GUEST}.power:power", "Start and stop guests."),
+    "recreate": (f"{_GUEST}.power:recreate", "Make guests anew from their images."),
+    "check-guest": (f"{_GUEST}.power:check_guest", "Check whether a guest is reached."),
+    "load": (f"{_GUEST}.loads:load", "Show the load of a guest or host."),
+    "ssh": (f"{_GUEST}.entering:ssh", "Log in to a guest."),
     "snapshot": (f"{_ROOM}.snapshots:snapshot", "Keep guests, and restore them."),
     "images": (f"{_OWN}.images:images", "List, save and delete images of guests."),
     "ssh-keys": (f"{_OWN}.ssh_keys:ssh_keys", "List, add and remove your SSH keys."),
     "reservations": (
         f"{_OWN}.reservations:reservations",
-        "List, make and cancel reservations.",
+        "List, make, change and cancel reservations.",
     ),
+    "groups": (f"{_OWN}.groups:groups", "Show groups, and change their members."),
+    "notifications": (
+        f"{_OWN}.notifications:notifications",
+        "Read notifications, and choose their ways.",
+    ),
+    "tokens": (f"{_OWN}.api_tokens:tokens", "List and revoke your API tokens."),
     "quota": (f"{_OWN}.quota:quota", "Show what you use of what you may."),
-    "console": (f"{_ROOM}.guests:console", "Open a guest's console."),
+    "console": (f"{_GUEST}.entering:console", "Open a guest's console."),
     "hosts": (f"{_ROOM}.lab:hosts", "List the hosts that run guests."),
     "extend": (f"{_ROOM}.lab:extend", "Let the testbed end later."),
     "tui": (
@@ -71,26 +93,16 @@ COMMANDS: Table = {
     ),
     "completion": (f"{_ROOM}.shell:completion", "Print a shell's completion."),
 }
-# Of kvm-compose, which ran testbeds before.
-FORMER: Former = {
-    ("deployment", "create"): ("testbeds", "create"),
-    ("deployment", "destroy"): ("testbeds", "destroy"),
-    ("deployment", "list"): ("testbeds", "list"),
-    ("deployment", "info"): ("testbeds", "info"),
-    ("deployment", "reset-state"): ("cancel",),
-    ("testbed-snapshot",): ("snapshot", "create", "--all"),
-}
 
 
 @click.group(
     cls=LazyGroup,
     table=COMMANDS,
-    former=FORMER,
     context_settings={"help_option_names": ["-h", "--help"], "obj": None},
     epilog="`testbed COMMAND --help` has the options of a command. Exit codes: 0 done, "
     "1 failed, 2 wrong use, 3 refused, 130 cancelled.",
 )
-@click.version_option(package_name="testbed", prog_name="testbed")
+@click.version_option(None, "--version", "-V", package_name="testbed")
 @common
 def program() -> None:
     """Testbeds of guests on several hosts, from a terminal."""

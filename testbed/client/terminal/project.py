@@ -54,6 +54,14 @@ def name_of(folder: Path) -> str:
     return suggest_name(folder.name) or "testbed"
 
 
+def follow_rename(folder: Path, server: str, former: str, present: str) -> None:
+    """Note the present name in a folder that belongs to a testbed. Raises: OSError."""
+    link = read_link(folder)
+    if (link.server, link.testbed) == (server, former):
+        link.testbed = present
+        write_link(folder, link)
+
+
 def require_same(link: Link, server: str, testbed: str) -> None:
     """Refuse to send a folder to another testbed than its own. Raises: Refusal."""
     if link.testbed and (link.server, link.testbed) != (server, testbed):

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import click
 
+from testbed.client.terminal.former import FORMER
 from testbed.client.terminal.options import common
-from testbed.client.terminal.program import FORMER, program
+from testbed.client.terminal.program import program
 
 INTRODUCTION = """\
 # The command line
@@ -51,10 +52,17 @@ Ctrl+C asks the server to cancel the run two seconds later, and waits until it d
 leaves the run that is being cancelled. The last line then says how to follow it again: `testbed attach NUMBER`. A connection that
 breaks is made again, for two minutes, and nothing of the run is missed: the server drives it on.
 
+## Only in the browser
+
+Accounts, passwords, second factors and sign-in; making an API token, your own webhook; a guest's screen; the diagram; the decision about a
+conflict of a [source](sources.md), and its host key; files over 64 MiB, which programs send [in parts](api.md#large-files); and what lab admins do:
+hosts, orphans, images and snapshots of all testbeds, groups and their managers, quotas.
+
 ## For programs
 
 `--json` prints one JSON value on standard output, and of a run each frame of [the protocol](protocol.md#frames-of-the-server) as a line. Failures
-are `{"error": …, "hint": …}` on standard error. Without a terminal, lists are lines with tabs. `NO_COLOR` is obeyed.
+are `{"error": …, "hint": …}` on standard error. Without a terminal, lists are lines with tabs. Times are in the terminal's own time
+zone, which they name; those of JSON are ISO 8601. `NO_COLOR` is obeyed.
 
 | exit code | |
 |---|---|
@@ -163,7 +171,9 @@ def _value(option: click.Option) -> str:
 
 def _former() -> Iterator[str]:
     yield "## Spellings of kvm-compose\n"
-    yield "They work, and name the new one. `kvm-compose` itself is another name of `testbed`.\n"
+    yield "They work, and name the new one. `kvm-compose` itself is another name of `testbed`."
+    yield "The levels of `-v`, as `-v info`, work, too. Each `up` applies the rules of the"
+    yield "network. `exec GUEST tool` was for Android guests, and is no more.\n"
     yield "| before | now |"
     yield "|---|---|"
     for old, new in FORMER.items():

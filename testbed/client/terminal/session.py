@@ -34,6 +34,11 @@ class Session:
         return self._account
 
     @property
+    def folder(self) -> Path | None:
+        """The folder with a YAML that the command is in, if any."""
+        return _folder_of(self.settings)
+
+    @property
     def link(self) -> Link:
         """The link of the folder, empty where it belongs to another server."""
         found = _link_of(self.settings)
@@ -44,7 +49,7 @@ class Session:
         """The full name of the testbed that is meant. Raises: WrongUse."""
         name = self.settings.project_name or self.link.testbed
         if not name:
-            folder = _folder_of(self.settings)
+            folder = self.folder
             if folder is None:
                 raise WrongUse(
                     "No testbed is named.",

@@ -5,15 +5,40 @@ Guests and other users wrote much of it: it is printed without terminal codes.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from orchestration.terminal import plain
+from testbed.client.terminal.options import Settings
 
 Row = Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How a list of the API is printed: its heads, those of `-o wide`, and its rows.
+
+    `row` returns all cells of an item; `empty` is said where there is none.
+    """
+
+    columns: Sequence[str]
+    row: Callable[[Any], Row]
+    empty: str
+    wide: Sequence[str] = ()
+
+    def show(self, items: Sequence[Any], chosen: Settings) -> None:
+        """Print items as a table, or as JSON."""
+        if chosen.is_json:
+            print_json({"items": list(items)})
+            return
+        columns = (*self.columns, *(self.wide if chosen.is_wide else ()))
+        rows = [self.row(item)[: len(columns)] for item in items]
+        print_table(columns, rows, empty=self.empty)
 
 
 def say(text: str) -> None:

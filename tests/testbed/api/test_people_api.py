@@ -288,3 +288,24 @@ def test_admins_token_without_the_scope_keeps_to_its_users_own(
     assert joined.status_code == 404
     assert whole.status_code == 200
     assert Reservation.objects.get().purpose == "lecture"
+
+
+def test_own_tokens_are_listed_and_revoked_and_those_of_others_are_not_there(
+    owner: User, member: User
+):
+    reader, keeper = asker(owner, "read"), asker(owner, "manage")
+    other = asker(member, "manage")
+    listed = keeper("GET", "/tokens").json()["items"]
+    mine = next(one for one in listed if "manage" in one["scopes"])
+    others = other("GET", "/tokens").json()["items"][0]
+
+    refused = reader("DELETE", f"/tokens/{mine['id']}")
+    missing = keeper("DELETE", f"/tokens/{others['id']}")
+    revoked = keeper("DELETE", f"/tokens/{mine['id']}")
+
+    assert [one["name"] for one in listed] == ["test", "test"]
+    assert all(one["prefix"].startswith("tb_") for one in listed)
+    assert (refused.status_code, missing.status_code) == (403, 404)
+    assert revoked.status_code == 204
+    assert keeper("GET", "/me").status_code == 401
+    assert reader("GET", "/me").status_code == 200

@@ -157,6 +157,18 @@ def test_removal_from_the_trash_asks_for_its_token(ask: Ask):
     assert removed.json() == {"removed": 1}
 
 
+def test_own_trash_is_emptied_and_that_of_others_stays(ask: Ask, admin: User):
+    ask("DELETE", "/testbeds/olive/lab")
+
+    by_admin = asker(admin, *ALL)("DELETE", "/trash")
+    asked = said(ask("DELETE", "/trash"), 428)
+    removed = ask("DELETE", f"/trash?confirm={asked['erases']['confirm']}")
+
+    assert by_admin.json() == {"removed": 0}
+    assert removed.json() == {"removed": 1}
+    assert ask("GET", "/trash").json()["count"] == 0
+
+
 def test_file_is_made_read_and_replaced_by_its_tag(ask: Ask):
     made = ask("PUT", FILE, b"one", If_None_Match="*")
     tag = made.headers["ETag"]

@@ -3,6 +3,7 @@
 import click
 
 from orchestration.amounts import size
+from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.exits import Refusal
@@ -85,5 +86,5 @@ def _row(image: Frame, *, is_wide: bool) -> tuple[object, ...]:
     row = (image["name"], image["owner"], amount, shared)
     if not is_wide:
         return row
-    created = image["created_at"][:16].replace("T", " ")
+    created = moment(image["created_at"])
     return (*row, image["account"], image["origin"], created, image["sha256"])

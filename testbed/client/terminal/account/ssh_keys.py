@@ -4,6 +4,7 @@ from typing import TextIO
 
 import click
 
+from testbed.client.board.moments import moment
 from testbed.client.terminal.exits import Refusal, WrongUse
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
@@ -90,4 +91,4 @@ def _row(key: Frame, *, is_wide: bool) -> tuple[object, ...]:
     row = (key["id"], key["name"], key["kind"], key["fingerprint"])
     if not is_wide:
         return row
-    return (*row, key["bits"], key["added_at"][:16].replace("T", " "))
+    return (*row, key["bits"], moment(key["added_at"]))

@@ -61,14 +61,28 @@ def login(url: str, scopes: tuple[str, ...], no_browser: bool) -> None:
 
 @click.command()
 @click.argument("url", default="")
+@click.option("--revoke", is_flag=True, help="End the token on the server, too.")
 @common
-def logout(url: str) -> None:
+def logout(url: str, revoke: bool) -> None:
     """Forget the token of the server URL, or of the usual one.
 
-    The token stays valid until it expires: revoke it on the page of your tokens.
+    Without --revoke the token stays valid until it expires.
     """
-    address = Tokens.of_user().forget(address_of(url) if url else "")
-    say(f"The token of {address} is forgotten. Revoke it at {address}/tokens/.")
+    known = Tokens.of_user()
+    address = address_of(url) if url else ""
+    if revoke:
+        _revoke(known.find(address))
+    address = known.forget(address)
+    more = "" if revoke else f" It stays valid: revoke it at {address}/tokens/."
+    say(f"The token of {address} is forgotten.{more}")
+
+
+def _revoke(found: SignedIn) -> None:
+    """End a token, which is found by its first characters. Raises: ServerProblem."""
+    with Server(found.url, found.token) as server:
+        for each in server.get("/tokens")["items"]:
+            if found.token.startswith(each["prefix"]):
+                server.send("DELETE", f"/tokens/{each['id']}")
 
 
 def _token(address: str, scopes: tuple[str, ...], *, opens: bool) -> str:

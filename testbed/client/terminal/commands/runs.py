@@ -5,8 +5,11 @@ import json
 import click
 
 from orchestration.plan.model import Command, Options
+from orchestration.plan.selected import WAYS
 from testbed.client.rest.addresses import path_of
+from testbed.client.rest.server import StartedRun
 from testbed.client.terminal.agreement import yes_option
+from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
@@ -33,12 +36,24 @@ detach_option = click.option(
 @click.option(
     "-r", "--rerun-scripts", is_flag=True, help="Run scripts again that ran before."
 )
+@click.option(
+    "--on",
+    "guests",
+    default="",
+    help="These guests alone, as web-[0-3]; the rest is left as it is, and the server "
+    "alone plans.",
+)
 @plan_option
 @detach_option
 @yes_option
 @common
 def up(
-    provision: bool, rerun_scripts: bool, plan_on_server: bool, detach: bool, yes: bool
+    provision: bool,
+    rerun_scripts: bool,
+    guests: str,
+    plan_on_server: bool,
+    detach: bool,
+    yes: bool,
 ) -> int:
     """Bring the testbed up, with the folder's files.
 
@@ -47,6 +62,8 @@ def up(
     running.
     """
     options = Options(provision=provision, rerun_scripts=rerun_scripts)
+    if guests:
+        return _up_of_guests(guests, options, detach, yes)
     return _changed(Command.UP, options, plan_on_server, detach, yes)
 
 
@@ -76,6 +93,22 @@ def down(detach: bool, yes: bool) -> int:
 def clear_artefacts(detach: bool, yes: bool) -> int:
     """Erase the disks of all guests and the artefacts."""
     return _ended(Command.CLEAR_ARTEFACTS, detach, yes)
+
+
+def _up_of_guests(guests: str, options: Options, detach: bool, yes: bool) -> int:
+    """Bring chosen guests up. Raises: WrongUse (two options)."""
+    way = next((way for way in WAYS.values() if way.options == options), None)
+    if way is None:
+        raise WrongUse(
+            "New disks run all scripts by themselves.", hint="Leave out -r, or -p."
+        )
+    with session(yes=yes) as one:
+        testbed = one.testbed
+        if one.folder:
+            synchronised(one, testbed)
+        wish = {"mode": way.mode.value, "selection": guests}
+        run = one.server.start(path_of(testbed, "up"), wish)
+        return _followed(one, testbed, run, detach)
 
 
 def _changed(
@@ -124,6 +157,10 @@ def _started(
     if plan is not None:
         wish["plan"] = plan
     run = one.server.start(path_of(testbed, "runs"), wish)
+    return _followed(one, testbed, run, detach)
+
+
+def _followed(one: Session, testbed: str, run: StartedRun, detach: bool) -> int:
     if detach:
         if one.settings.is_json:
             print_json({"run": run.number, "testbed": testbed})

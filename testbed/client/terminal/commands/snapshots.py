@@ -1,7 +1,10 @@
 """`snapshot`: guests kept as they are at a moment, listed, restored and deleted."""
 
+from datetime import UTC, datetime
+
 import click
 
+from testbed.client.board.moments import moment
 from testbed.client.board.snapshots import tree_lines
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.agreement import yes_option
@@ -39,7 +42,12 @@ def snapshot() -> None:
 @click.option("--description", default="", help="Words about it.")
 @common
 def create(guest: str, snapshot: str, is_all: bool, description: str) -> int:
-    """Take the snapshot -s of the guest -n, or of all guests with -a."""
+    """Take the snapshot -s of the guest -n, or of all guests with -a.
+
+    With -a and no name it is called after the present time.
+    """
+    if is_all and not snapshot:
+        snapshot = f"group-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
     return _act("create", guest, snapshot, is_all, description=description)
 
 
@@ -64,6 +72,33 @@ def restore(guest: str, snapshot: str, is_all: bool, before: str, yes: bool) -> 
 def delete(guest: str, snapshot: str, is_all: bool, children: bool, yes: bool) -> int:
     """Delete the snapshot -s of the guest -n, or that of all guests with -a."""
     return _act("delete", guest, snapshot, is_all, yes=yes, children=children)
+
+
+@snapshot.command()
+@_named
+@click.option("--title", required=True, help="Is shown instead of the name.")
+@common
+def rename(guest: str, snapshot: str, is_all: bool, title: str) -> int:
+    """Show the snapshot -s of the guest -n under another title.
+
+    Its name stays, and so do group snapshots.
+    """
+    return _act("rename", guest, snapshot, is_all, title=title)
+
+
+@snapshot.command("yaml")
+@click.option("-s", "--snapshot", required=True, help="The group snapshot.")
+@common
+def put_yaml_back(snapshot: str) -> None:
+    """Make the YAML that was kept with a group snapshot the present one."""
+    with session() as one:
+        path = path_of(one.testbed, "snapshots/yaml")
+        found = one.server.send("POST", path, {"name": snapshot})
+        if one.settings.is_json:
+            print_json(found)
+        say(
+            f"The YAML of {snapshot} is the present one; the former is {found['kept']}."
+        )
 
 
 @snapshot.command("list")
@@ -106,7 +141,7 @@ def info(guest: str, snapshot: str) -> None:
         print_json({"items": chosen})
         return
     for each in chosen:
-        print_lines(f"{key}: {value}" for key, value in each.items())
+        print_lines(f"{key}: {_shown(key, value)}" for key, value in each.items())
 
 
 def _act(
@@ -125,7 +160,11 @@ def _act(
         return drive(one.server, run, is_json=one.settings.is_json)
 
 
+def _shown(key: str, value: object) -> object:
+    return moment(str(value)) if value and key.endswith("_at") else value
+
+
 def _group_line(group: Frame) -> str:
     lacks = f", without {', '.join(group['missing'])}" if group["missing"] else ""
     words = f": {group['description']}" if group["description"] else ""
-    return f"{group['name']}, all guests, {group['created_at']}{lacks}{words}"
+    return f"{group['name']}, all guests, {moment(group['created_at'])}{lacks}{words}"

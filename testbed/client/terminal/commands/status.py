@@ -2,6 +2,7 @@
 
 import click
 
+from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session
@@ -32,8 +33,8 @@ def status(on: str) -> None:
 
 
 def _line(testbed: Frame) -> str:
-    ends = testbed["ends_at"]
-    end = f", ends at {ends[:16].replace('T', ' ')} UTC" if ends else ""
+    ends = moment(testbed["ends_at"])
+    end = f", ends at {ends}" if ends else ""
     up = f"{testbed['guests_up']} of {testbed['guests']} guests up"
     last = testbed["last_run"]
     run = f", last run {last['run']} ({last['name']}) {last['status']}" if last else ""
@@ -46,6 +47,6 @@ def _row(guest: Frame, *, is_wide: bool) -> tuple[object, ...]:
     row = (guest["guest"], guest["host"], state, ", ".join(addresses))
     if not is_wide:
         return row
-    load, seen = guest["cpu_percent"], guest["observed_at"] or "never"
+    load, seen = guest["cpu_percent"], moment(guest["observed_at"]) or "never"
     cpu = "" if load is None else f"{load:.0f} %"
-    return (*row, guest["management_address"], cpu, seen[:19].replace("T", " "))
+    return (*row, guest["management_address"], cpu, seen)

@@ -5,12 +5,13 @@ import sys
 import click
 
 from orchestration.terminal import plain, plain_lines
+from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.exits import DONE, WrongUse
 from testbed.client.terminal.following import attach as follow
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
-from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.terminal.tables import Listing, print_json, print_table, say
 from testbed.client.watching import Frame
 
 COLUMNS = ("Run", "Command", "Status", "By", "Started")
@@ -61,9 +62,15 @@ def logs(run: int | None, follows: bool, resource: str, host: str) -> int:
 
 @click.command()
 @click.option("-n", "--count", type=int, default=20, help="So many, the newest.")
+@click.option(
+    "--all", "is_all", is_flag=True, help="Those of all testbeds that go on, or ended."
+)
 @common
-def runs(count: int) -> None:
+def runs(count: int, is_all: bool) -> None:
     """List the runs of the testbed, the newest first."""
+    if is_all:
+        _all_runs(count)
+        return
     with session() as one:
         query = {"per_page": max(1, min(count, 1000))}
         found = one.server.send("GET", path_of(one.testbed, "runs"), query=query)[
@@ -96,6 +103,18 @@ def cancel(run: int | None, waits: bool) -> int:
     return DONE
 
 
+def _all_runs(count: int) -> None:
+    with session() as one:
+        found = one.server.get("/activity")
+        listing = Listing(
+            ("Run", "Testbed", *COLUMNS[1:]),
+            lambda run: (run["run"], run["testbed"], *_row(run, is_wide=True)[1:]),
+            "There is no run.",
+            ("Message",),
+        )
+        listing.show([*found["running"], *found["recent"]][:count], one.settings)
+
+
 def _last(one: Session) -> int:
     """Return the number of the testbed's newest run. Raises: WrongUse."""
     path = path_of(one.testbed, "runs")
@@ -114,6 +133,6 @@ def _state(run: Frame) -> str:
 def _row(run: Frame, *, is_wide: bool) -> tuple[object, ...]:
     name = f"{run['name']} {run['title']}".strip()
     percent = f" {run['percent']} %" if run["percent"] is not None else ""
-    started = run["created_at"][:16].replace("T", " ")
+    started = moment(run["created_at"])
     row = (run["run"], name, f"{run['status']}{percent}", run["asked_by"], started)
     return (*row, run["message"]) if is_wide else row

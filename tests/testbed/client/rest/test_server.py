@@ -19,7 +19,7 @@ from testbed.client.rest.problems import (
 from testbed.client.rest.server import Server
 
 Play = Callable[[httpx.Request], httpx.Response]
-DOCUMENT = {"info": {"version": "1.1"}}
+DOCUMENT = {"info": {"version": "1.2"}}
 ERASES = {"confirm": "abc", "must_type": "lab", "losses": [], "kept": []}
 
 

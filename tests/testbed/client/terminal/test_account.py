@@ -5,10 +5,22 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 
 from orchestration.project.keys import generate_key_pair
-from testbed.models import Host, Reservation, Run, SavedImage, Testbed, UserKey
+from testbed.access.tokens import make_token
+from testbed.models import (
+    ApiToken,
+    GroupManager,
+    Host,
+    Notification,
+    Reservation,
+    Run,
+    SavedImage,
+    Testbed,
+    UserKey,
+)
+from testbed.models.notifications.choices import Kind
 from tests.testbed.client.terminal.conftest import Testbed as Command
 from tests.testbed.conftest import HOUR, Reserved
 
@@ -124,12 +136,16 @@ def make(signed_in: Command, begin: datetime, *more: str) -> int:
     return signed_in("reservations", "make", *times, *amounts, *more)
 
 
+def shown(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M %Z}"
+
+
 def test_reservation_is_made_listed_and_cancelled(
     signed_in: Command, begin: datetime, capsys: Capture
 ) -> None:
     assert make(signed_in, begin, "--purpose", "lesson 3") == 0
     row = Reservation.objects.get()
-    times = f"{begin:%Y-%m-%d %H:%M}\t{begin + HOUR:%Y-%m-%d %H:%M}"
+    times = f"{shown(begin)}\t{shown(begin + HOUR)}"
     line = f"{row.pk}\thost-b\t2\t2 GiB\t{times}\tto come\tolive"
     said = capsys.readouterr()
     assert said.out == f"{line}\n"
@@ -149,7 +165,7 @@ def test_reservation_is_made_listed_and_cancelled(
     assert row.cancelled_at is not None
 
 
-def test_times_with_an_offset_are_shown_in_utc(
+def test_times_with_an_offset_are_shown_in_the_terminals_own_zone(
     signed_in: Command, begin: datetime, capsys: Capture
 ) -> None:
     there = begin.astimezone(timezone(timedelta(hours=5)))
@@ -158,7 +174,7 @@ def test_times_with_an_offset_are_shown_in_utc(
 
     assert signed_in("reservations", "make", *times, *amounts) == 0
 
-    assert f"\t{begin:%Y-%m-%d %H:%M}\t" in capsys.readouterr().out
+    assert f"\t{shown(begin)}\t" in capsys.readouterr().out
 
 
 def test_reservation_that_is_not_possible_is_refused(
@@ -194,3 +210,90 @@ def test_limits_of_the_user_and_of_a_testbed_are_shown(
     assert json.loads(capsys.readouterr().out)["account"] == "olive"
     assert signed_in("quota", "none") == 3
     assert "There is no testbed olive/none" in capsys.readouterr().err
+
+
+def test_reservation_is_changed_where_it_is_named(
+    signed_in: Command, begin: datetime, capsys: Capture
+) -> None:
+    assert make(signed_in, begin) == 0
+    number = str(Reservation.objects.get().pk)
+    capsys.readouterr()
+
+    assert signed_in("reservations", "change", number) == 2
+    assert signed_in("reservations", "change", "99999", "--vcpus", "1") == 3
+    assert "There is no reservation 99999 of yours." in capsys.readouterr().err
+    until = f"{begin + 2 * HOUR:%Y-%m-%dT%H:%M}"
+    words = ("--until", until, "--utc", "--purpose", "lesson 4")
+    assert signed_in("reservations", "change", number, *words) == 0
+    assert "was changed." in capsys.readouterr().err
+    row = Reservation.objects.get()
+    assert (row.purpose, row.ends_at - row.begins_at) == ("lesson 4", 2 * HOUR)
+    assert row.vcpus == 2
+
+
+def test_group_is_listed_and_its_manager_changes_its_members(
+    signed_in: Command, owner: User, member: User, capsys: Capture
+) -> None:
+    group = Group.objects.create(name="course")
+    GroupManager.objects.create(group=group, user=owner)
+
+    assert signed_in("groups", "list") == 0
+    assert capsys.readouterr().out == "course\tolive\n"
+    assert signed_in("groups", "add", "course", "mark") == 0
+    said = capsys.readouterr()
+    assert said.err == "mark is a member of course.\n"
+    assert said.out == "group: course\nmanagers: olive\nmembers: mark\n"
+    assert signed_in("groups", "add", "course", "nemo") == 3
+    assert signed_in("groups", "remove", "course", "mark", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["members"] == []
+    assert signed_in("groups", "info", "none") == 3
+    assert "There is no group none" in capsys.readouterr().err
+
+
+def test_notifications_are_listed_read_and_their_ways_chosen(
+    signed_in: Command, owner: User, capsys: Capture
+) -> None:
+    row = Notification.objects.create(user=owner, kind=Kind.RUN_ENDED, title="Up ended")
+
+    assert signed_in("notifications", "list", "--unread") == 0
+    assert capsys.readouterr().out.split("\t")[2:] == ["Up ended", "no\n"]
+    assert signed_in("notifications", "read", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"read": 1}
+    row.refresh_from_db()
+    assert row.read_at is not None
+    assert signed_in("notifications", "list", "--unread") == 0
+    assert "There is no notification." in capsys.readouterr().err
+
+    kind = str(Kind.RUN_ENDED)
+    assert signed_in("notifications", "ways", kind) == 2
+    assert signed_in("notifications", "ways", "none", "--by", "mail") == 2
+    assert signed_in("notifications", "ways", kind, "--by", "mail") == 0
+    assert f"{kind}\tmail\n" in capsys.readouterr().out
+    assert signed_in("notifications", "ways", kind, "--none", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["ways"][kind] == []
+    assert signed_in("notifications", "deliveries") == 0
+
+
+def test_tokens_are_listed_and_revoked_by_name_and_number(
+    signed_in: Command, owner: User, capsys: Capture
+) -> None:
+    row, _ = make_token(owner, "ci", ("run",), 7)
+
+    assert signed_in("tokens", "list") == 0
+    line = f"{row.pk}\tci\t{row.prefix}\tread run\t"
+    assert line in capsys.readouterr().out
+    assert signed_in("tokens", "revoke", "none") == 3
+    assert "You have no token none." in capsys.readouterr().err
+    assert signed_in("tokens", "revoke", "ci", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"revoked": row.pk}
+    assert [one.name for one in ApiToken.objects.all()] == ["laptop"]
+
+
+def test_logout_ends_the_token_on_the_server_when_it_is_asked_to(
+    signed_in: Command, capsys: Capture
+) -> None:
+    assert signed_in("logout", "--revoke") == 0
+
+    assert "is forgotten." in capsys.readouterr().err
+    assert not ApiToken.objects.exists()
+    assert signed_in("status") == 2

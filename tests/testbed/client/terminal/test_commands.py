@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from pytest_django.live_server_helper import LiveServer
 
-from testbed.client.terminal.program import FORMER, former, run
+from testbed.client.terminal.program import former, run
 from testbed.models import Host, Run, Testbed
 from tests.testbed.client.terminal.conftest import Testbed as Command
 from tests.testbed.conftest import YAML, Doors
@@ -272,20 +272,6 @@ def test_testbed_of_another_user_is_not_there(
 ) -> None:
     assert signed_in("status", "--project-name", "mark/lab") == 3
     assert "There is no testbed mark/lab" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("old", FORMER)
-def test_former_spelling_names_the_new_one(
-    signed_in: Command,
-    lab: Path,
-    old: tuple[str, ...],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    signed_in(*old, "--help")
-
-    said = capsys.readouterr()
-    assert f"`{' '.join(old)}` is `{' '.join(FORMER[old])}` now." in said.err
-    assert f"Usage: testbed {FORMER[old][0]}" in said.out
 
 
 def test_former_program_names_the_new_one(

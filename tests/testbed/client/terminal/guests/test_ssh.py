@@ -16,7 +16,7 @@ from orchestration.errors import TestbedError
 from orchestration.project.host_keys import pin_key
 from orchestration.project.keys import generate_key_pair
 from testbed.client.terminal.exits import Refusal, WrongUse
-from testbed.client.terminal.ssh_files import folder_of, write_files
+from testbed.client.terminal.guests.ssh_files import folder_of, write_files
 from testbed.models import Testbed
 from testbed.ssh.keys import add_key
 from tests.testbed.client.terminal.conftest import Testbed as Command
@@ -57,7 +57,7 @@ def ssh(
     fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 7\n')
     fake.chmod(0o700)
     given = {"TESTBED_TOKEN": token, "TESTBED_SERVER": live_server.url}
-    root = Path(__file__).parents[4]
+    root = Path(__file__).parents[5]
     usual = {"PATH": f"{programs}", "PYTHONPATH": str(root)}
 
     def run(*words: str, **more: str) -> Done:

@@ -17,9 +17,9 @@ from orchestration.errors import TestbedError
 from orchestration.plan.execution import Execution, Form
 from testbed.client.rest.problems import ServerUnreachable
 from testbed.client.rest.server import Server, StartedRun
+from testbed.client.terminal.execution.unpacking import take_fetched, unpack
 from testbed.client.terminal.exits import Refusal
 from testbed.client.terminal.following import Follower
-from testbed.client.terminal.unpacking import take_fetched, unpack
 from testbed.models import Run, Task, Testbed
 from tests.testbed.answer_rows import end, execution
 from tests.testbed.client.terminal.conftest import Testbed as Command

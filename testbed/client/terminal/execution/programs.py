@@ -3,7 +3,7 @@
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -11,12 +11,12 @@ from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.board.shown import JsonLines
 from testbed.client.rest.addresses import path_of
 from testbed.client.screen import Lines
+from testbed.client.terminal.execution.unpacking import require_empty, take_fetched
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.following import Follower
 from testbed.client.terminal.options import Command, common
 from testbed.client.terminal.session import session
 from testbed.client.terminal.tables import print_json
-from testbed.client.terminal.unpacking import require_empty, take_fetched
 from testbed.client.watching import Frame
 
 
@@ -41,48 +41,43 @@ _CONDITIONS = (
 )
 
 
+def program(command: Command) -> Command:
+    """Give a command the options that say what runs, and under which conditions."""
+    for option in reversed(_PROGRAM):
+        command = option(command)
+    return conditions(command)
+
+
+_PROGRAM = (
+    click.option("--shell", is_flag=True, help="The words are one line for /bin/sh."),
+    click.option(
+        "--script", type=click.Path(path_type=Path), help="Run this file of ours."
+    ),
+    click.option("--file", "path", default="", help="Run this file of the testbed."),
+    click.option("--hosts", is_flag=True, help="GUESTS are hosts; for lab admins."),
+    click.option(
+        "--tool", is_flag=True, help="Run it until Ctrl+C, and show its lines."
+    ),
+    click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
+    click.option("--directory", default="", help="The full path where it runs."),
+    click.option(
+        "--stdin", type=click.File("r"), help="Its standard input; - is ours."
+    ),
+)
+
+
 @click.command("exec")
 @click.argument("guests")
 @click.argument("words", nargs=-1)
-@click.option("--shell", is_flag=True, help="The words are one line for /bin/sh.")
-@click.option(
-    "--script", type=click.Path(path_type=Path), help="Run this file of ours."
-)
-@click.option("--file", "path", default="", help="Run this file of the testbed.")
-@click.option("--hosts", is_flag=True, help="GUESTS are hosts; for lab admins.")
-@click.option("--tool", is_flag=True, help="Run it until Ctrl+C, and show its lines.")
-@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable.")
-@click.option("--directory", default="", help="The full path where it runs.")
-@click.option("--stdin", type=click.File("r"), help="Its standard input; - is ours.")
-@conditions
+@program
 @common
-def execute(
-    guests: str,
-    words: tuple[str, ...],
-    shell: bool,
-    script: Path | None,
-    path: str,
-    hosts: bool,
-    tool: bool,
-    env: tuple[str, ...],
-    directory: str,
-    stdin: TextIO | None,
-    **more: object,
-) -> int:
+def execute(guests: str, words: tuple[str, ...], **options: Any) -> int:
     """Run a command in GUESTS, as web-[0-3], web-*, @all or @failed.
 
     Write the command behind `--`. Equal answers are printed once. The exit code is 1
     when it failed on a guest.
     """
-    wish = _program(words, is_line=shell, script=script, path=path)
-    chosen = {
-        "env": dict(_variable(one) for one in env),
-        "folder": directory,
-        "stdin": stdin.read() if stdin else "",
-    }
-    wish["targets"] = "hosts" if hosts else "guests"
-    wish["tool"] = tool
-    return _run(guests, wish, chosen | _conditions(more, is_tool=tool))
+    return driven("exec", execution_of(guests, words, options))
 
 
 @click.command()
@@ -94,7 +89,7 @@ def execute(
 def push(guests: str, path: str, target: str, **more: object) -> int:
     """Copy the testbed's file or folder PATH to TARGET, a full path, in GUESTS."""
     wish = {"form": "push", "path": path, "target": target}
-    return _run(guests, wish, _conditions(more))
+    return _copied(guests, wish, more)
 
 
 @click.command()
@@ -116,15 +111,41 @@ def fetch(guests: str, path: str, to: Path | None, **more: object) -> int:
     """
     if to is not None:
         require_empty(to)
-    return _run(guests, {"form": "fetch", "path": path}, _conditions(more), to=to)
+    return _copied(guests, {"form": "fetch", "path": path}, more, to=to)
 
 
-def _run(guests: str, wish: Frame, chosen: Frame, *, to: Path | None = None) -> int:
-    is_tool = bool(wish.get("tool"))
+def execution_of(guests: str, words: tuple[str, ...], options: Frame) -> Frame:
+    """Return the body of `exec` that the options of `program` make. Raises: WrongUse."""
+    stdin: TextIO | None = options.pop("stdin")
+    env, directory = options.pop("env"), options.pop("directory")
+    hosts, is_tool = options.pop("hosts"), options.pop("tool")
+    chosen = {name: options.pop(name) for name in ("script", "path")}
+    wish = _program(words, is_line=options.pop("shell"), **chosen)
+    more = {
+        "env": dict(map(pair, env)),
+        "folder": directory,
+        "stdin": stdin.read() if stdin else "",
+    }
+    return {
+        **wish,
+        "targets": "hosts" if hosts else "guests",
+        "tool": is_tool,
+        "selection": guests,
+        "conditions": more | _conditions(options, is_tool=is_tool),
+    }
+
+
+def driven(
+    place: str, body: Frame, *, is_tool: bool | None = None, to: Path | None = None
+) -> int:
+    """Start a command in guests, and print its answers; return the exit code.
+
+    `place` is the address below the testbed; `to` gets the files of a fetch.
+    """
+    is_tool = bool(body.get("tool")) if is_tool is None else is_tool
     with session() as one:
         is_json = one.settings.is_json
-        body = {**wish, "selection": guests, "conditions": chosen}
-        run = one.server.start(path_of(one.testbed, "exec"), body)
+        run = one.server.start(path_of(one.testbed, place), body)
         follower = Follower(one.server, run, _Tool(is_json) if is_tool else _Quiet())
         code = follower.drive()
         answers = one.server.get(f"/runs/{run.number}/answers")
@@ -138,6 +159,11 @@ def _run(guests: str, wish: Frame, chosen: Frame, *, to: Path | None = None) -> 
         if to is not None and follower.end and has_success(answers):
             take_fetched(one.server, run.number, to)
     return code
+
+
+def _copied(guests: str, wish: Frame, more: Frame, *, to: Path | None = None) -> int:
+    body = {**wish, "selection": guests, "conditions": _conditions(more)}
+    return driven("exec", body, to=to)
 
 
 class _Quiet(JsonLines):
@@ -183,7 +209,7 @@ def _text(script: Path) -> str:
     )
 
 
-def _variable(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise WrongUse(f"{text} sets no variable.", hint="Write NAME=VALUE.")

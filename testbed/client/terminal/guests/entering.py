@@ -1,4 +1,4 @@
-"""`power`, `ssh` and `console`: guests are started and stopped, and entered."""
+"""`ssh` and `console`: guests are entered."""
 
 import os
 import sys
@@ -7,31 +7,14 @@ from pathlib import Path
 import click
 
 from orchestration.errors import TestbedError
-from orchestration.plan.power import VERBS
 from testbed.client.console import Ends, open_console
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.exits import Refusal, WrongUse
-from testbed.client.terminal.following import drive
+from testbed.client.terminal.guests.ssh_files import folder_of, write_files
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
-from testbed.client.terminal.ssh_files import folder_of, write_files
 from testbed.client.terminal.tables import print_json
 from testbed.client.watching import Frame
-
-
-@click.command()
-@click.argument("verb", type=click.Choice([str(kind) for kind in VERBS]))
-@click.argument("guests")
-@common
-def power(verb: str, guests: str) -> int:
-    """Start, stop, pause or reboot GUESTS, as web-[0-3], web-* or @all.
-
-    Programs are not asked before guests lose what they have not written yet.
-    """
-    with session() as one:
-        wish = {"verb": verb, "selection": guests}
-        run = one.server.start(path_of(one.testbed, "power"), wish)
-        return drive(one.server, run, is_json=one.settings.is_json)
 
 
 @click.command()

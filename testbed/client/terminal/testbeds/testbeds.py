@@ -1,7 +1,8 @@
-"""`testbeds`: those that the user sees, made, shown, shared, given and destroyed."""
+"""`testbeds`: those that the user sees, listed, made, shown, copied, shared, destroyed."""
 
 import click
 
+from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
 from testbed.client.terminal.agreement import yes_option
@@ -11,6 +12,14 @@ from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.synchronising import fetch_inputs, synchronised
 from testbed.client.terminal.tables import print_json, print_lines, print_table, say
+from testbed.client.terminal.testbeds.changing import (
+    charge,
+    describe,
+    rename,
+    star,
+    transfer,
+)
+from testbed.client.terminal.testbeds.protection import protect, unprotect
 from testbed.client.watching import Frame
 
 COLUMNS = ("Testbed", "Condition", "Guests", "Role")
@@ -19,7 +28,11 @@ WIDE = ("Key", "Hosts", "Ends", "Tags")
 
 @click.group()
 def testbeds() -> None:
-    """List, make, show, copy, share, give and destroy testbeds."""
+    """List, make, show, change, protect, share, give and destroy testbeds."""
+
+
+for _command in (rename, describe, star, protect, unprotect, transfer, charge):
+    testbeds.add_command(_command)
 
 
 @testbeds.command("list")
@@ -120,29 +133,6 @@ def copy(name: str, copy: str, disks: bool) -> int:
 
 @testbeds.command()
 @click.argument("name")
-@click.argument("user")
-@click.option(
-    "--former-role",
-    type=click.Choice(["viewer", "operator", "editor"]),
-    help="The role that you keep; none unless given.",
-)
-@common
-def transfer(name: str, user: str, former_role: str | None) -> None:
-    """Give the testbed NAME to USER, who has a share of it.
-
-    It counts against the limits of USER then.
-    """
-    with session() as one:
-        testbed = one.full_name(name)
-        wish = {"to": user, "former_role": former_role or ""}
-        found = one.server.send("PUT", path_of(testbed, "owner"), wish)
-        if one.settings.is_json:
-            print_json(found)
-        say(f"{testbed} is {found['testbed']} now.")
-
-
-@testbeds.command()
-@click.argument("name")
 @click.argument("user", default="")
 @click.option("--group", default="", help="Share it with this group's members.")
 @click.option(
@@ -207,8 +197,9 @@ def _show(one: Session, testbed: str) -> None:
     if one.settings.is_json:
         print_json(found)
         return
-    shown = ("testbed", "key", "condition", "description", "role", "ends_at")
+    shown = ("testbed", "key", "condition", "description", "role")
     print_lines(f"{name}: {found[name] or '-'}" for name in shown)
+    print_lines([f"ends: {moment(found['ends_at']) or '-'}"])
     print_lines([f"guests: {found['guests_up']} of {found['guests']} up"])
     print_lines([f"hosts: {', '.join(found['hosts']) or '-'}"])
 
@@ -219,6 +210,6 @@ def _row(testbed: Frame, *, is_wide: bool) -> tuple[object, ...]:
     row = (testbed["testbed"], testbed["condition"], guests, role)
     if not is_wide:
         return row
-    ends = (testbed["ends_at"] or "")[:16].replace("T", " ")
+    ends = moment(testbed["ends_at"])
     hosts, tags = ", ".join(testbed["hosts"]), " ".join(testbed["tags"])
     return (*row, testbed["key"], hosts, ends, tags)

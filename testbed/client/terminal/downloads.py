@@ -1,0 +1,52 @@
+"""Long answers of the server into a new file of this machine, whole or not at all."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from orchestration.errors import TestbedError
+from orchestration.files import part_path
+from testbed.client.terminal.exits import Refusal
+
+OUTPUT = Path("-")
+
+
+def require_new(file: Path) -> None:
+    """Require that there is no file of this name; `-` is none. Raises: Refusal."""
+    if file != OUTPUT and os.path.lexists(file):
+        raise Refusal(
+            f"{file} is there already.", hint="Name a new file: nothing is overwritten."
+        )
+
+
+def save_new(file: Path, pieces: Iterator[bytes]) -> None:
+    """Write pieces into a new file, or to standard output for `-`.
+
+    Raises: Refusal (it is there), TestbedError (it cannot be written, as on a full
+    disk), and as `pieces`; no part is left then.
+    """
+    require_new(file)
+    if file == OUTPUT:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    part = Path(part_path(str(file.absolute())))
+    try:
+        with part.open("xb") as to:
+            for piece in pieces:
+                to.write(piece)
+        os.link(part, file)
+    except FileExistsError:
+        require_new(file)
+        raise
+    except OSError as exc:
+        raise TestbedError(
+            f"{file} was not written: {exc.strerror or exc}.",
+            hint="Nothing is left of it here; it is still on the server.",
+        ) from exc
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

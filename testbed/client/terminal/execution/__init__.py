@@ -1,0 +1,1 @@
+"""Commands that run programs in guests, and what these leave."""

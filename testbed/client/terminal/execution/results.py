@@ -1,0 +1,79 @@
+"""`answers`, `fetched` and `packets`: what a command in guests left on the server."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from testbed.client.answers import show_answers, show_failures
+from testbed.client.terminal.agreement import yes_option
+from testbed.client.terminal.downloads import OUTPUT, require_new, save_new
+from testbed.client.terminal.execution.unpacking import require_empty, take_fetched
+from testbed.client.terminal.exits import WrongUse
+from testbed.client.terminal.options import common
+from testbed.client.terminal.session import session
+from testbed.client.terminal.tables import Listing, print_json, say
+
+
+@click.command()
+@click.argument("run", type=click.IntRange(1))
+@common
+def answers(run: int) -> None:
+    """Print the answers of the command RUN, equal ones once."""
+    with session() as one:
+        found = one.server.get(f"/runs/{run}/answers")
+        if one.settings.is_json:
+            print_json(found)
+            return
+        show_answers(found)
+        show_failures(found)
+
+
+@click.command()
+@click.argument("run", type=click.IntRange(1))
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Download them into this new or empty folder of ours.",
+)
+@click.option("--delete", is_flag=True, help="Delete them on the server.")
+@yes_option
+@common
+def fetched(run: int, to: Path | None, delete: bool, yes: bool) -> None:
+    """List the guests whose files RUN fetched, download the files, or delete them."""
+    path = f"/runs/{run}/fetched"
+    if to is not None:
+        require_empty(to)
+    with session(yes=yes) as one:
+        if to is not None:
+            take_fetched(one.server, run, to)
+        if delete:
+            one.server.delete(path)
+            say(f"The fetched files of run {run} were deleted.")
+        if to is None and not delete:
+            listing = Listing(
+                ("Guest", "Files"),
+                lambda each: (each["name"], "here" if each["there"] else "none"),
+                f"Run {run} has fetched nothing.",
+            )
+            listing.show(list(one.server.pages(path)), one.settings)
+
+
+@click.command()
+@click.argument("run", type=click.IntRange(1))
+@click.argument("file", type=click.Path(path_type=Path))
+@common
+def packets(run: int, file: Path) -> None:
+    """Write the packets of the capture RUN into the new FILE, as pcap.
+
+    `-` is standard output, as for `wireshark -k -i -`. While the capture runs, its
+    packets come as they are captured, until it ends.
+    """
+    require_new(file)
+    if file == OUTPUT and sys.stdout.isatty():
+        raise WrongUse("Packets are no text.", hint="Name a file, or use a pipe.")
+    with session() as one:
+        save_new(file, one.server.pieces(f"/runs/{run}/capture.pcap"))
+    if file != OUTPUT:
+        say(f"The packets are in {file}.")

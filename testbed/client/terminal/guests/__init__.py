@@ -1,0 +1,1 @@
+"""Commands about single guests: entered, started, brought up, observed."""
