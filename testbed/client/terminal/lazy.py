@@ -69,6 +69,11 @@ class LazyGroup(click.Group):
         return args
 
 
+def loaded(name: str) -> ModuleType:
+    """Import a package that few commands use."""
+    return import_module(name)
+
+
 def optional(name: str) -> ModuleType | None:
     """Import a package that may be missing; None without it."""
     return import_module(name) if find_spec(name) else None
