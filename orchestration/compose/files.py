@@ -10,6 +10,7 @@ import os
 import stat
 import unicodedata
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -63,29 +64,28 @@ class FolderFiles:
 
     def inside(self, path: str) -> bool:
         """Return whether the path stays in the folder, links resolved."""
-        try:
-            self._resolve(path)
-        except PathOutside:
-            return False
-        return True
+        return self._find(path) is not None
 
     def exists(self, path: str) -> bool:
         """Return whether the path exists."""
-        return self.inside(path) and self._resolve(path).exists()
+        found = self._find(path)
+        return found is not None and found.exists()
 
     def is_file(self, path: str) -> bool:
         """Return whether the path is a regular file."""
-        return self.inside(path) and self._resolve(path).is_file()
+        found = self._find(path)
+        return found is not None and found.is_file()
 
     def is_folder(self, path: str) -> bool:
         """Return whether the path is a folder."""
-        return self.inside(path) and self._resolve(path).is_dir()
+        found = self._find(path)
+        return found is not None and found.is_dir()
 
     def size_bytes(self, path: str, *, at_most: int) -> int:
         """Return the size of a file, or of a folder as a tar file, approximately."""
-        if not self.exists(path):
+        found = self._find(path)
+        if found is None or not found.exists():
             return 0
-        found = self._resolve(path)
         if found.is_file():
             return found.stat().st_size
         total = 0
@@ -99,16 +99,37 @@ class FolderFiles:
 
     def head(self, path: str, size: int = HEAD_BYTES) -> bytes:
         """Return the first bytes of a file; empty when it cannot be read."""
-        if not self.is_file(path):
+        found = self._find(path)
+        if found is None or not found.is_file():
             return b""
         try:
-            with self._resolve(path).open("rb") as file:
+            with found.open("rb") as file:
                 return file.read(size)
         except OSError:
             return b""
 
-    def _resolve(self, path: str) -> Path:
-        return resolve_inside(self.root, path)
+    def _find(self, path: str) -> Path | None:
+        """Return the real path of one that stays in the folder, or None."""
+        try:
+            return resolve_inside(self.root, path)
+        except PathOutside:
+            return None
+
+
+class AskedOnce:
+    """`Files` whose answers are kept for the length of one check.
+
+    Many machines name the same script. Contents are not kept, so that memory is bounded
+    by the paths of one YAML.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self.inside = cache(files.inside)
+        self.exists = cache(files.exists)
+        self.is_file = cache(files.is_file)
+        self.is_folder = cache(files.is_folder)
+        self.size_bytes = files.size_bytes
+        self.head = files.head
 
 
 def resolve_inside(root: Path, path: str | Path) -> Path:

@@ -39,6 +39,7 @@ from orchestration.errors import Finding, Severity, SpecError
 FINDINGS_LIMIT = 500
 GUESTS_LIMIT = 10_000
 Section = TypeVar("Section", bound=BaseModel)
+KnownMap = tuple[Path, dict[str, Value], Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,10 @@ def load_spec(text: str | bytes, *, file_name: str = "kvm-compose.yaml") -> Load
     findings, draft = list(document.findings), Draft()
     if document.readable and isinstance(document.data, dict):
         twice = list(move_network(document))
-        refused, mixed = dict(_refused(document)), list(mixed_ways(document))
-        findings += [*twice, *mixed, *refused.values(), *_unknown(document)]
-        draft = _Sections(document.data, document.positions, findings).draft(
+        maps, positions = list(_known_maps(document)), document.positions
+        refused, mixed = dict(_refused(maps, positions)), list(mixed_ways(document))
+        findings += [*twice, *mixed, *refused.values(), *_unknown(maps, positions)]
+        draft = _Sections(document.data, positions, findings).draft(
             {path[:2] if path[0] == "machines" else path[:1] for path in refused}
         )
         draft = replace(draft, network=None) if mixed else draft
@@ -123,32 +125,28 @@ def _maps(value: Value, path: Path = ()) -> Iterator[tuple[Path, dict[str, Value
             yield from _maps(below, (*path, index))
 
 
-def _known_maps(
-    document: Document,
-) -> Iterator[tuple[Path, dict[str, Value], Place]]:
+def _known_maps(document: Document) -> Iterator[KnownMap]:
+    """Yield the maps whose keys are fixed, with their places in the language."""
     for path, entries in _maps(document.data):
         place = place_of(path)
         if place is not None:
             yield path, entries, place
 
 
-def _refused(document: Document) -> Iterator[tuple[Path, Finding]]:
+def _refused(
+    maps: Iterable[KnownMap], positions: Positions
+) -> Iterator[tuple[Path, Finding]]:
     """Find the keys that the language has and that can never be used."""
-    for path, entries, place in _known_maps(document):
-        for key in entries:
-            if key in place.refused:
-                below, remark = (*path, key), place.refused[key]
-                yield (
-                    below,
-                    document.positions.error(
-                        below, remark.message, remark.hint, at_key=True
-                    ),
-                )
+    for path, entries, place in maps:
+        for key in entries.keys() & place.refused.keys():
+            below, remark = (*path, key), place.refused[key]
+            found = positions.error(below, remark.message, remark.hint, at_key=True)
+            yield below, found
 
 
-def _unknown(document: Document) -> Iterator[Finding]:
+def _unknown(maps: Iterable[KnownMap], positions: Positions) -> Iterator[Finding]:
     """Warn about unknown keys and about keys without effect."""
-    for path, entries, place in _known_maps(document):
+    for path, entries, place in maps:
         for key in entries.keys() - place.refused.keys() - set(place.keys):
             if key in place.ignored:
                 continue
@@ -157,7 +155,7 @@ def _unknown(document: Document) -> Iterator[Finding]:
             hint = f"Did you mean `{near}`?" if near else ""
             if key in place.warned:
                 message, hint = place.warned[key].message, place.warned[key].hint
-            yield document.positions.warning((*path, key), message, hint, at_key=True)
+            yield positions.warning((*path, key), message, hint, at_key=True)
 
 
 def _no_map(document: Document) -> Finding:

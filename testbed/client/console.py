@@ -28,7 +28,8 @@ from websockets.sync.client import ClientConnection
 from orchestration.errors import TestbedError
 from orchestration.terminal import plain, plain_lines
 from testbed.client.rest.addresses import path_of
-from testbed.client.rest.server import Server, unreachable
+from testbed.client.rest.server import Server
+from testbed.client.rest.trust import unreachable
 
 LEAVE, LEAVE_WORDS = b"\x1d", "Ctrl+]"
 _MOST_TYPED = 32 * 1024

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import (
     ConnectionClosed,
@@ -17,11 +17,13 @@ from websockets.exceptions import (
     InvalidHandshake,
     InvalidStatus,
 )
-from websockets.sync.client import ClientConnection
+
+if TYPE_CHECKING:  # it takes time to import
+    from websockets.sync.client import ClientConnection
 
 Frame = dict[str, Any]
 OnFrame = Callable[[Frame], None]
-Connect = Callable[[], AbstractContextManager[ClientConnection]]
+Connect = Callable[[], AbstractContextManager["ClientConnection"]]
 RECONNECT_FOR_S = 120.0
 RECONNECT_EVERY_S = 0.5
 # Close codes from here on are the server's refusals, not accidents.
@@ -69,13 +71,13 @@ def watch(
         time.sleep(RECONNECT_EVERY_S)
 
 
-def frames(socket: ClientConnection) -> Iterator[Frame]:
+def frames(socket: "ClientConnection") -> Iterator[Frame]:
     """Yield the frames as they come, until the server closes."""
     for text in socket:
         yield json.loads(text)
 
 
-def send(socket: ClientConnection, frame: Frame) -> None:
+def send(socket: "ClientConnection", frame: Frame) -> None:
     """Send one frame."""
     socket.send(json.dumps(frame))
 
@@ -90,7 +92,7 @@ def is_refusal(exc: Exception) -> bool:
 
 
 def _watched(
-    socket: ClientConnection,
+    socket: "ClientConnection",
     number: int,
     on_frame: OnFrame,
     waiting: list[Frame],
@@ -113,14 +115,14 @@ def _watched(
     raise ConnectionResetError(f"The connection to run {number} was closed too early.")
 
 
-def _send_next(socket: ClientConnection, waiting: list[Frame]) -> None:
+def _send_next(socket: "ClientConnection", waiting: list[Frame]) -> None:
     if waiting:
         entry = waiting.pop(0)
         frame = {"type": "instruction", "index": entry["index"], "kind": entry["kind"]}
         _offer(socket, frame)
 
 
-def _offer(socket: ClientConnection, frame: Frame) -> None:
+def _offer(socket: "ClientConnection", frame: Frame) -> None:
     """Send a frame unless the server closed; reading the rest will then show that."""
     with suppress(ConnectionClosed):
         send(socket, frame)

@@ -1,7 +1,8 @@
 """The base of all models of the language, and the types that they share.
 
 An entry is frozen, is built from YAML values, and documents each of its keys in a
-docstring below it: the reference and the JSON schema are generated from these.
+docstring below it (`descriptions.py`): the reference and the JSON schema are generated
+from these.
 """
 
 from collections.abc import Callable
@@ -14,9 +15,7 @@ from pydantic_core import PydanticCustomError
 class Entry(BaseModel):
     """Common settings. Unknown keys are ignored here; the loader warns about them."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 def _no_address(value: str | None) -> str | None:

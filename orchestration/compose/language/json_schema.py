@@ -10,6 +10,7 @@ from functools import cache
 
 from pydantic import JsonValue
 
+from orchestration.compose.language.descriptions import descriptions
 from orchestration.compose.language.keys import PLACES, Place
 from orchestration.compose.language.written import Document
 
@@ -40,6 +41,11 @@ def _finish(schema: Schema, place: Place) -> None:
     for value in properties.values():
         if isinstance(value, dict):
             _simplify(value)
+    fields = place.model.model_fields
+    for name, words in descriptions(place.model).items():
+        value = properties[fields[name].alias or name]
+        assert isinstance(value, dict)  # nosec B101  # noqa: S101 - pydantic's shape
+        value["description"] = words
     for key in (*place.ignored, *place.warned):
         properties[key] = {"deprecated": True, "description": "It has no effect."}
     schema.pop("title", None)

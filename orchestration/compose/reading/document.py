@@ -9,7 +9,7 @@ text, times and dates and base-60 numbers stay text (an unquoted MAC such as
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 import yaml
 
@@ -53,8 +53,7 @@ class Document:
     readable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One value with its position: a scalar, a list's items, or a map's pairs."""
 
     position: Position

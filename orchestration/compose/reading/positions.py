@@ -8,15 +8,15 @@ parsed.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from orchestration.errors import Finding, Severity
 
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A 1-based line and column."""
+class Position(NamedTuple):
+    """A 1-based line and column; a tuple, as a large file has many."""
 
     line: int = 1
     column: int = 1

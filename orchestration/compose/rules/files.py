@@ -16,7 +16,7 @@ from orchestration.compose.disk_files import (
     no_disk,
 )
 from orchestration.compose.draft import Draft, Drafted
-from orchestration.compose.files import Files
+from orchestration.compose.files import AskedOnce, Files
 from orchestration.compose.language.schema import (
     Android,
     CloudImage,
@@ -45,19 +45,21 @@ def check_files(
     image_folders: Sequence[Files] = (),
 ) -> Iterator[Finding]:
     """Check every path of the draft."""
-    judge = cache(partial(script_problems, files))
+    own = AskedOnce(files)
+    folders = (own, *map(AskedOnce, image_folders))
+    judge = cache(partial(script_problems, own))
     for drafted in draft.machines:
         kind = drafted.machine.kind
         for path, script in _scripts(drafted):
-            yield from _script(path, script, positions, files, judge)
+            yield from _script(path, script, positions, own, judge)
         if isinstance(kind, Docker):
-            yield from _docker(drafted.kind_path, kind, positions, files)
+            yield from _docker(drafted.kind_path, kind, positions, own)
         elif isinstance(kind, Android) and kind.existing_avd is not None:
             path = (*drafted.kind_path, "existing_avd", "path")
-            problem = _place_problem(path, kind.existing_avd, positions, files)
+            problem = _place_problem(path, kind.existing_avd, positions, own)
             yield from (problem,) if problem else ()
         elif isinstance(kind, Libvirt):
-            yield from _disk(drafted, kind, positions, (files, *image_folders))
+            yield from _disk(drafted, kind, positions, folders)
 
 
 def _scripts(drafted: Drafted) -> Iterator[tuple[Path, str]]:

@@ -6,34 +6,34 @@ environment. Driven by one thread.
 """
 
 import json
-import ssl
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Self
-from urllib.parse import urlsplit
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 from testbed.client.rest.problems import (
     Declined,
-    ServerUnreachable,
     VersionsDiffer,
     problem_of,
 )
+from testbed.client.rest.trust import trusted, unreachable, unusable_proxy
 from testbed.client.rest.versions import require_same
 from testbed.client.watching import Frame
+
+if TYPE_CHECKING:  # websockets are opened by few commands, and take time to import
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import ClientConnection
 
 API = "/api/v1"
 # Asked before an act that erases something, with the server's list.
 Agrees = Callable[[Frame], bool]
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
-_MAX_FRAME_BYTES = 64 * 1024 * 1024
 # A request without effect, or with a key, is sent so often.
 _TRIES = 3
 # The list of what dies may change between two answers, but not for long.
@@ -90,13 +90,18 @@ class Server:
         self._agrees = agrees
         self._sleep = sleep
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers={"Accept": "application/json"} | self._headers,
-            timeout=_TIMEOUT,
-            follow_redirects=True,
-            transport=transport,
-        )
+        self._trusted = trusted()
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers={"Accept": "application/json"} | self._headers,
+                timeout=_TIMEOUT,
+                follow_redirects=True,
+                verify=self._trusted,
+                transport=transport,
+            )
+        except (ImportError, ValueError) as exc:  # of a kind that httpx does not know
+            raise unusable_proxy(exc) from exc
 
     def __enter__(self) -> Self:
         return self
@@ -205,16 +210,14 @@ class Server:
             ) from exc
         require_same(str(found), self.url)
 
-    @contextmanager
-    def events(self, number: int) -> Iterator[ClientConnection]:
+    def events(self, number: int) -> "AbstractContextManager[ClientConnection]":
         """Open the websocket of a run. Raises: OSError, WebSocketException."""
-        with self._socket(f"/ws/orchestration/{number}/") as socket:
-            yield socket
+        return self._socket(f"/ws/orchestration/{number}/")
 
     @contextmanager
     def console(
         self, path: str, mode: str, *, typing: bool, size: tuple[int, int]
-    ) -> Iterator[ClientConnection]:
+    ) -> "Iterator[ClientConnection]":
         """Open a guest's console, `serial` or `shell`, with columns and rows.
 
         Raises: as `send`; OSError, WebSocketException.
@@ -225,18 +228,16 @@ class Server:
             socket.send(json.dumps(opens))
             yield socket
 
-    @contextmanager
-    def _socket(self, path: str) -> Iterator[ClientConnection]:
-        place = urlsplit(self.url)
-        is_safe = place.scheme == "https"
-        with connect(
-            f"{'wss' if is_safe else 'ws'}://{place.netloc}{path}",
-            additional_headers=self._headers,
-            ssl=ssl.create_default_context() if is_safe else None,
-            max_size=_MAX_FRAME_BYTES,
-            open_timeout=_TIMEOUT.read,
-        ) as socket:
-            yield socket
+    def _socket(self, path: str) -> "AbstractContextManager[ClientConnection]":
+        sockets = import_module("testbed.client.rest.sockets")
+        found: AbstractContextManager[ClientConnection] = sockets.opened(
+            self.url,
+            path,
+            headers=self._headers,
+            trusted=self._trusted,
+            timeout_s=_TIMEOUT.read,
+        )
+        return found
 
     def _agreed(self, send: Callable[[dict[str, str]], Frame]) -> Frame:
         """Send what may erase data; again with its token when the user agrees."""
@@ -327,16 +328,7 @@ _PRECONDITION_REQUIRED = 428
 _OF_OTHER_VERSIONS = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
 
-def unreachable(url: str, exc: Exception) -> ServerUnreachable:
-    """Return the exception of a server that does not answer."""
-    reason = str(exc) or type(exc).__name__
-    return ServerUnreachable(
-        f"{url} does not answer: {reason.removesuffix('.')}.",
-        hint="Is the address right, and does the server run?",
-    )
-
-
-def refused_socket(url: str, exc: InvalidStatus) -> Exception:
+def refused_socket(url: str, exc: "InvalidStatus") -> Exception:
     """Return the exception of a websocket that the server did not open."""
     status = exc.response.status_code
     return problem_of(status, {"detail": f"{url} does not show this run."}, server=url)

@@ -68,6 +68,11 @@ def _said(args: list[str], words: str) -> list[str]:
     return args
 
 
+def loaded(name: str) -> ModuleType:
+    """Import a package that few commands use."""
+    return import_module(name)
+
+
 def optional(name: str) -> ModuleType | None:
     """Import a package that may be missing; None without it."""
     return import_module(name) if find_spec(name) else None

@@ -76,7 +76,8 @@ zone, which they name; those of JSON are ISO 8601. `NO_COLOR` is obeyed.
 |---|---|
 | `TESTBED_SERVER`, `TESTBED_PROJECT` | as `--server` and `--project-name` |
 | `TESTBED_TOKEN` | a token, in place of `testbed login`; the server that the folder names does not get it |
-| `HTTPS_PROXY`, `NO_PROXY`, `SSL_CERT_FILE` | as of other programs |
+| `HTTPS_PROXY`, `NO_PROXY` | an HTTP proxy, for the websocket, too, and hosts that are asked without it |
+| `SSL_CERT_FILE` | the certificate of the lab's own authority; that of the system unless set |
 
 The token is kept in the keyring where the package `keyring` is installed and has one, else in `~/.config/testbed/servers.json`, which
 only you may read. A job of continuous integration that leaves nothing behind:

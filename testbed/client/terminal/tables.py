@@ -9,11 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from orchestration.terminal import plain
+from testbed.client.terminal.lazy import loaded
 from testbed.client.terminal.options import Settings
 
 Row = Sequence[object]
@@ -70,9 +67,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Row], *, empty: str) -> N
         for row in texts:
             sys.stdout.write("\t".join(row) + "\n")
     else:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in texts:
-            table.add_row(*map(Text, row))
-        Console().print(table)
+        _draw_table(columns, texts)
+
+
+def _draw_table(columns: Sequence[str], texts: Iterable[Sequence[str]]) -> None:
+    text = loaded("rich.text").Text
+    table = loaded("rich.table").Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in texts:
+        table.add_row(*map(text, row))
+    loaded("rich.console").Console().print(table)

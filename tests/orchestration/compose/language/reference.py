@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from orchestration.compose.check import check
+from orchestration.compose.language.descriptions import descriptions
 from orchestration.compose.language.entry import Entry
 from orchestration.compose.language.keys import PLACES, place_of
 from orchestration.compose.reading.document import read_document
@@ -83,11 +84,13 @@ def with_tables(text: str) -> str:
 def table(place: str) -> str:
     """Return the table of one place; `top` is the document itself."""
     name = "" if place == "top" else place
+    model = PLACES[name].model
+    words = descriptions(model)
     rows = [
         f"| `{field.alias or key}` | {_type(key, field)} | {_default(field)} "
         f"| `{example(name, field.alias or key)}` "
-        f"| {' '.join((field.description or '').split())} |\n"
-        for key, field in PLACES[name].model.model_fields.items()
+        f"| {' '.join(words.get(key, '').split())} |\n"
+        for key, field in model.model_fields.items()
     ]
     return HEAD + "".join(rows)
 
