@@ -21,6 +21,7 @@ from testbed.access.record import write_on_testbed
 from testbed.models import Entry, Expiry, Run, Testbed
 from testbed.models.runs import SYSTEM
 from testbed.runs.creation import create_run, create_snapshot
+from testbed.runs.dispatch import SERVER, hand_over
 from testbed.runs.places.tools import end_tools
 
 logger = logging.getLogger(__name__)
@@ -121,6 +122,7 @@ def _begin(expiry: Expiry, now: datetime) -> Run:
     started = Entry.Outcome.STARTED
     what = f"{what}, at its end"
     write_on_testbed(None, act.name.lower(), testbed, what, run=run, outcome=started)
+    hand_over(run.pk, SERVER)  # no client comes
     return run
 
 

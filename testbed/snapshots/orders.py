@@ -19,6 +19,7 @@ from orchestration.state.selection import fold
 from testbed.access.permissions import Act, NotAllowed, act_with, record_act, require
 from testbed.models import LabSnapshot, Run, SnapshotOrder
 from testbed.runs.creation import create_snapshot
+from testbed.runs.dispatch import SERVER, hand_over
 
 logger = logging.getLogger(__name__)
 Status = SnapshotOrder.Status
@@ -89,6 +90,7 @@ def _start(pk: int) -> Run | None:
         order.run = create_snapshot(testbed, user, wish, selection, leaves=order.leaves)
         order.status = Status.STARTED
         order.save(update_fields=["run", "status"])
+        hand_over(order.run.pk, SERVER)  # no client comes
     what = f"{wish.sentence} of {selection}"
     record_act(user, act_with(wish.verb), testbed, what, run=order.run)
     return order.run

@@ -31,6 +31,7 @@ from testbed.models import (
 from testbed.models.protection import WHOLE_TESTBED
 from testbed.models.snapshots.schedules import TAKE_SNAPSHOTS, TWICE_WITHIN_MIN
 from testbed.runs.creation import create_snapshot
+from testbed.runs.dispatch import SERVER, hand_over
 from testbed.testbeds.erasure.losses import Erasure, require_confirmed, snapshot_loss
 from testbed.testbeds.executions import matched
 
@@ -153,6 +154,7 @@ def _started(schedule: SnapshotSchedule) -> Run:
     record_act(
         user, Act.SNAPSHOT, testbed, f"{wish.sentence}, by its schedule", run=run
     )
+    hand_over(run.pk, SERVER)  # no client comes
     return run
 
 

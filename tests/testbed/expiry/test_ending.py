@@ -68,6 +68,13 @@ def test_runs_are_the_systems(stopping: Testbed):
     )
 
 
+def test_run_of_an_end_begins_without_waiting_for_a_client(stopping: Testbed):
+    run = end(stopping, NOW)
+
+    run.refresh_from_db()
+    assert (run.driver, run.next_index) == (Run.Driver.SERVER, 1)
+
+
 def test_sweeps_one_after_the_other_make_one_run(stopping: Testbed):
     run = end(stopping, NOW)
 

@@ -50,6 +50,18 @@ def test_refused_act_lets_the_next_one_start(
     assert there.run == Run.objects.get()
 
 
+def test_run_of_an_act_begins_without_waiting_for_a_client(
+    generated: Testbed, owner: User, doors: object
+):
+    Testbed.objects.update(condition=Testbed.Condition.UP)
+    ordered(generated, owner)
+
+    start_waiting()
+
+    run = Run.objects.get()
+    assert (run.driver, run.next_index) == (Run.Driver.SERVER, 1)
+
+
 def test_unexpected_error_lets_the_next_one_start(
     generated: Testbed, owner: User, doors: object, caplog: pytest.LogCaptureFixture
 ):

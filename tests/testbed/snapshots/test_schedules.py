@@ -84,6 +84,17 @@ def test_occasion_takes_a_snapshot_of_each_guest_in_the_users_name(
     assert "act snapshot by olive on lab: Take snapshot nightly-20" in caplog.text
 
 
+def test_run_of_a_schedule_begins_without_waiting_for_a_client(
+    lab: Testbed, owner: User
+):
+    scheduled(lab, owner)
+
+    run = take(lab.pk, "nightly")
+
+    run.refresh_from_db()
+    assert (run.driver, run.next_index) == (Run.Driver.SERVER, 1)
+
+
 def test_occasion_beside_a_run_is_skipped_and_says_so(lab: Testbed, owner: User):
     schedule = scheduled(lab, owner)
     create_run(lab, owner, Command.UP)
