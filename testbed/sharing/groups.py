@@ -19,6 +19,7 @@ from testbed.models import GroupManager
 from testbed.models.record.entries import GROUPS
 from testbed.sharing.charging import charge, uncharge
 from testbed.sharing.people import MOST_NAME, UnknownName, clean_name
+from testbed.testbeds.resumable.receiving import end_forbidden_of
 
 
 class GroupRefused(TestbedError):
@@ -78,7 +79,9 @@ def delete_group(group: Group, by: User) -> None:
             what = f"charged it to {testbed.owner}: group {group} was deleted"
             record_act(by, Act.TRANSFER, testbed, what)
         _log(by, group, "deleted it")
+        members = list(group.user_set.all())
         group.delete()
+        end_forbidden_of(members)
     request_key_pushes()
 
 
@@ -102,6 +105,7 @@ def remove_member(group: Group, name: str, by: User) -> str:
     """
     user = _of(group, name)
     user.groups.remove(group)
+    end_forbidden_of([user])
     _log(by, group, f"removed {user}")
     request_key_pushes()
     charged = user.testbeds.filter(charged_group=group)

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -37,7 +38,7 @@ from testbed.testbeds.editing import (
     save_text,
 )
 from testbed.testbeds.findings import errors_among, findings_of_text
-from testbed.testbeds.stored_files import TooManyDigests, digesting, list_files
+from testbed.testbeds.stored_files import TooManyDigests
 from testbed.testbeds.texts import MAX_TEXT_BYTES, normal
 from testbed.views.forms import EditForm
 from testbed.views.problems import problem_page
@@ -50,8 +51,7 @@ def edit(request: Request, address: Address, path: str = YAML_NAME) -> HttpRespo
     """Show a file in the editor, or save the typed text."""
     testbed = testbed_for(request, address, Act.EDIT)
     try:
-        with digesting(request.user, list_files(testbed).get(path, 0)):
-            opened = _opened(testbed, path)
+        opened = _opened(testbed, path, request.user)
     except TooManyDigests as exc:
         back = reverse("testbed", args=[address])
         return problem_page(request, exc, status=429, back=back)
@@ -102,9 +102,9 @@ def rename(request: Request, address: Address) -> HttpResponse:
     return redirect("testbed-edit-file", address, renamed)
 
 
-def _opened(testbed: Testbed, path: str) -> Opened:
+def _opened(testbed: Testbed, path: str, reader: User) -> Opened:
     try:
-        return open_file(testbed, path)
+        return open_file(testbed, path, reader)
     except PathOutside as exc:
         raise Http404(exc.message) from exc
 
@@ -124,7 +124,7 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
         conflict = EditConflict(opened)
         return _page(request, testbed, opened, text=text, conflict=conflict)
     try:
-        save_text(testbed, opened.path, typed, seen=seen)
+        save_text(testbed, opened.path, typed, request.user, seen=seen)
     except EditConflict as exc:
         return _page(request, testbed, exc.now, text=typed, conflict=exc, status=409)
     except TestbedError as exc:

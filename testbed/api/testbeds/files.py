@@ -146,7 +146,7 @@ def save_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     testbed = testbed_of(request, account, name, Act.EDIT)
     seen = _seen(request)
     content = body_of(request)
-    digest = save_bytes(testbed, path, content, seen=seen)
+    digest = save_bytes(testbed, path, content, request.user, seen=seen)
     record_act(request.user, Act.EDIT, testbed, f"uploaded {path}")
     tag = f'"{digest}"'
     shape = {"path": path, "size": len(content), "etag": tag}
