@@ -189,7 +189,9 @@ ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an identity is bound, too
 DIRECTORY = env_directory("TESTBED_LDAP")
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 if DIRECTORY.urls:
-    AUTHENTICATION_BACKENDS.append("testbed.accounts.directory.DirectoryBackend")
+    AUTHENTICATION_BACKENDS.append(
+        "testbed.accounts.directory.backend.DirectoryBackend"
+    )
 SOCIALACCOUNT_ADAPTER = "testbed.views.accounts.openid.OpenIDAdapter"
 OPENID = env_openid("TESTBED_OIDC")
 SOCIALACCOUNT_PROVIDERS = OPENID.providers

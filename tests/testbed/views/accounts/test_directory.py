@@ -17,10 +17,10 @@ from django.db import connection
 from django.test import Client
 
 from testbed.access import logins
-from testbed.accounts import directory_accounts
-from testbed.accounts.directory_accounts import read
-from testbed.accounts.directory_checks import check_directory
-from testbed.accounts.directory_line import NAME
+from testbed.accounts.directory import accounts as directory_accounts
+from testbed.accounts.directory.accounts import read
+from testbed.accounts.directory.checks import check_directory
+from testbed.accounts.directory.line import NAME
 from testbed.environment import Directory, env_directory
 from testbed.models import DirectoryEntry, Entry, LoginCount
 from tests.testbed.directory_server import (
@@ -44,7 +44,7 @@ pytestmark = [
 DOCS = Path(__file__).resolve().parents[4] / "docs" / "sign-in.md"
 BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
-    "testbed.accounts.directory.DirectoryBackend",
+    "testbed.accounts.directory.backend.DirectoryBackend",
 ]
 NO_MATCH = b"do not belong together"
 SignIn = Callable[..., object]

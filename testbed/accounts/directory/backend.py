@@ -1,7 +1,7 @@
 """Sign-in with the passwords of an LDAP directory, by django-auth-ldap.
 
 The library searches, escapes, binds and asks for groups. Its own way from an entry to
-an account, by the name, is not used: `directory_accounts.py` binds them by the entry's
+an account, by the name, is not used: `accounts.py` binds them by the entry's
 id. The entry is searched before an account is looked at, also for accounts with a
 password here, so that times tell nothing of which accounts there are.
 """
@@ -24,7 +24,7 @@ from django_auth_ldap.config import (
 )
 from ldap.filter import escape_filter_chars
 
-from testbed.accounts.directory_accounts import (
+from testbed.accounts.directory.accounts import (
     GUID,
     DirectoryAway,
     Entry,
@@ -34,7 +34,7 @@ from testbed.accounts.directory_accounts import (
     read,
     written,
 )
-from testbed.accounts.directory_line import connect
+from testbed.accounts.directory.line import connect
 from testbed.environment import Directory
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from testbed.accounts.admins import set_admin
-from testbed.accounts.directory_accounts import DirectoryAway, Standing, leave
+from testbed.accounts.directory.accounts import DirectoryAway, Standing, leave
 from testbed.models import DirectoryEntry
 from testbed.models.accounts.directory import DIRECTORY_PASSWORD
 
