@@ -33,6 +33,7 @@ from testbed.environment import (
     env_str,
     env_token,
     env_zone,
+    require_apart,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -194,6 +195,7 @@ if DIRECTORY.urls:
     )
 SOCIALACCOUNT_ADAPTER = "testbed.views.accounts.openid.OpenIDAdapter"
 OPENID = env_openid("TESTBED_OIDC")
+require_apart(OPENID, DIRECTORY)
 SOCIALACCOUNT_PROVIDERS = OPENID.providers
 MFA_ADAPTER = "testbed.views.accounts.second_factor.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]

@@ -24,6 +24,7 @@ from django_auth_ldap.config import (
 )
 from ldap.filter import escape_filter_chars
 
+from testbed.accounts.admins import memberships_of
 from testbed.accounts.directory.accounts import (
     GUID,
     DirectoryAway,
@@ -179,9 +180,11 @@ def _away() -> DirectoryAway:
 
 def _standing(ldap_user: Any) -> Standing:
     rule = settings.DIRECTORY
+    theirs = {their for _, their in rule.groups}
     return Standing(
         not rule.group or _is_in(ldap_user, rule.group),
         _is_in(ldap_user, rule.admin_group) if rule.admin_group else None,
+        memberships_of(rule.groups, [one for one in theirs if _is_in(ldap_user, one)]),
     )
 
 
