@@ -94,7 +94,7 @@ def require_seen(now: Opened, seen: str | None) -> None:
 
 
 def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -> None:
-    """Save the typed text when `seen` is the digest of the current one.
+    """Save the typed text, and record it, when `seen` is the digest of the current one.
 
     Raises: EditConflict, PathOutside, UploadRefused, TooManyDigests.
     """
@@ -104,12 +104,13 @@ def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -
             raise EditConflict(now)
         before = b"" if now.is_new else testbed.project.file(path).read_bytes()
         update_files(testbed, {path: put_back(typed, before)})
+    record_act(by, Act.EDIT, testbed, f"saved {path}")
 
 
 def save_bytes(
     testbed: Testbed, path: str, content: bytes, by: User, *, seen: str | None
 ) -> str:
-    """Save a file when `seen` is the digest of the present one; return the new digest.
+    """Save a file, and record it, when `seen` is the digest of the present one; return the new digest.
 
     "" is the digest of no file; None replaces whatever is there. Raises: EditConflict,
     PathOutside, UploadRefused, LimitReached, TooManyDigests.
@@ -117,6 +118,7 @@ def save_bytes(
     with files_locked(testbed):
         require_seen(open_file(testbed, path, by), seen)
         update_files(testbed, {path: content})
+    record_act(by, Act.EDIT, testbed, f"uploaded {path}")
     return sha256(content).hexdigest()
 
 
@@ -171,8 +173,8 @@ def require_new(testbed: Testbed, path: str) -> str:
     return plain
 
 
-def rename_file(testbed: Testbed, path: str, new: str) -> str:
-    """Give a file another path; return it.
+def rename_file(testbed: Testbed, path: str, new: str, by: User) -> str:
+    """Give a file another path, and record it; return the path.
 
     Raises: PathOutside, StateError, UploadRefused.
     """
@@ -186,7 +188,8 @@ def rename_file(testbed: Testbed, path: str, new: str) -> str:
         target = testbed.project.file(plain)
         target.parent.mkdir(parents=True, exist_ok=True)
         testbed.project.file(path).rename(target)
-        return plain
+    record_act(by, Act.EDIT, testbed, f"renamed {path} to {plain}")
+    return plain
 
 
 def _free_name(testbed: Testbed, stem: str) -> str:

@@ -24,7 +24,7 @@ from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import State
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Run, Testbed
 from testbed.pages.overview import state_of
@@ -93,11 +93,10 @@ def rename(request: Request, address: Address) -> HttpResponse:
     testbed = testbed_for(request, address, Act.EDIT)
     path, new_path = request.POST.get("path", ""), request.POST.get("new", "").strip()
     try:
-        renamed = rename_file(testbed, path, new_path)
+        renamed = rename_file(testbed, path, new_path, request.user)
     except TestbedError as exc:
         messages.error(request, exc.sentence)
         return redirect("testbed", address)
-    record_act(request.user, Act.EDIT, testbed, f"renamed {path} to {renamed}")
     messages.success(request, f"{path} is {renamed} now.")
     return redirect("testbed-edit-file", address, renamed)
 
@@ -130,7 +129,6 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
     except TestbedError as exc:
         problem = exc.sentence
         return _page(request, testbed, opened, text=typed, problem=problem, status=422)
-    record_act(request.user, Act.EDIT, testbed, f"saved {opened.path}")
     messages.success(request, f"{opened.path} was saved.")
     return redirect(_address(testbed, opened.path))
 
