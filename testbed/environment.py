@@ -34,6 +34,7 @@ LDAP_FIELDS = ("name", "mail", "given", "surname", "id")
 LDAP_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 LDAP_MEMBERS = ("member", "uniqueMember", "memberUid")
 MOST_LDAP_S = 30
+MOST_GROUPS, MOST_GROUP = 50, 150
 DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
@@ -71,7 +72,8 @@ class Directory(NamedTuple):
 
     `filter` narrows the entries below `base`. `id_attribute` never changes and is never
     given to another user. Groups are distinguished names: without `group` each user of
-    the directory may sign in, without `admin_group` it makes no lab admins. A step of a
+    the directory may sign in, without `admin_group` it makes no lab admins. `groups` are
+    pairs of a group here and one there that decides who is in it. A step of a
     sign-in takes at most `timeout_s` seconds for each of the servers.
     """
 
@@ -90,6 +92,7 @@ class Directory(NamedTuple):
     id_attribute: str = "entryUUID"
     group: str = ""
     admin_group: str = ""
+    groups: tuple[tuple[str, str], ...] = ()
     member_attribute: str = "member"
     timeout_s: int = 5
 
@@ -103,7 +106,8 @@ class OpenID(NamedTuple):
     """An OpenID Connect provider; without a `url` there is none.
 
     `creates`: its users get accounts by signing in. With an `admin_group`, the claim
-    `admin_claim` says at each sign-in whether the user is a lab admin.
+    `admin_claim` says at each sign-in whether the user is a lab admin, and whether in
+    `groups`: pairs of a group here and one there.
     """
 
     name: str = "OpenID"
@@ -113,6 +117,7 @@ class OpenID(NamedTuple):
     creates: bool = True
     admin_claim: str = "groups"
     admin_group: str = ""
+    groups: tuple[tuple[str, str], ...] = ()
 
     @property
     def providers(self) -> dict[str, object]:
@@ -256,6 +261,7 @@ def env_openid(prefix: str) -> OpenID:
         creates=env_bool(f"{prefix}_CREATE", default=True),
         admin_claim=env_str(f"{prefix}_ADMIN_CLAIM", "groups"),
         admin_group=env_str(f"{prefix}_ADMIN_GROUP"),
+        groups=env_groups(f"{prefix}_GROUPS"),
     )
     if not found.client_id or not found.secret:
         raise ImproperlyConfigured(
@@ -263,6 +269,33 @@ def env_openid(prefix: str) -> OpenID:
             "as the provider gave them."
         )
     return found
+
+
+def env_groups(name: str) -> tuple[tuple[str, str], ...]:
+    """Return pairs of a group here and one elsewhere. Raises: ImproperlyConfigured.
+
+    They are separated by semicolons, as names in a directory have commas.
+    """
+    parts = [part.strip() for part in env_str(name).split(";") if part.strip()]
+    pairs = [tuple(one.strip() for one in part.split("=", 1)) for part in parts]
+    found = tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2 and all(pair))
+    is_possible = all(len(ours) <= MOST_GROUP for ours, _ in found)
+    if len(found) != len(parts) or not is_possible or len(found) > MOST_GROUPS:
+        raise ImproperlyConfigured(
+            f"{name}: use at most {MOST_GROUPS} pairs of a group here and one there, "
+            "separated by semicolons, such as course=cn=course,ou=groups,dc=uni,dc=example."
+        )
+    return found
+
+
+def require_apart(openid: OpenID, directory: Directory) -> None:
+    """Require that one of both decides each group. Raises: ImproperlyConfigured."""
+    ours = [{name for name, _ in one.groups} for one in (openid, directory)]
+    if both := sorted(ours[0] & ours[1]):
+        raise ImproperlyConfigured(
+            f"TESTBED_OIDC_GROUPS and TESTBED_LDAP_GROUPS both decide {both[0]}: "
+            "use another group here for one of them."
+        )
 
 
 def env_directory(prefix: str) -> Directory:
@@ -290,6 +323,7 @@ def env_directory(prefix: str) -> Directory:
         **_ldap_attributes(f"{prefix}_ATTRIBUTES"),
         group=env_str(f"{prefix}_GROUP"),
         admin_group=env_str(f"{prefix}_ADMIN_GROUP"),
+        groups=env_groups(f"{prefix}_GROUPS"),
         member_attribute=env_choice(f"{prefix}_MEMBERS", *LDAP_MEMBERS),
         timeout_s=env_int(f"{prefix}_TIMEOUT_S", Directory().timeout_s),
     )

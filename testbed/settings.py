@@ -33,6 +33,7 @@ from testbed.environment import (
     env_str,
     env_token,
     env_zone,
+    require_apart,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -189,9 +190,12 @@ ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an identity is bound, too
 DIRECTORY = env_directory("TESTBED_LDAP")
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 if DIRECTORY.urls:
-    AUTHENTICATION_BACKENDS.append("testbed.accounts.directory.DirectoryBackend")
+    AUTHENTICATION_BACKENDS.append(
+        "testbed.accounts.directory.backend.DirectoryBackend"
+    )
 SOCIALACCOUNT_ADAPTER = "testbed.views.accounts.openid.OpenIDAdapter"
 OPENID = env_openid("TESTBED_OIDC")
+require_apart(OPENID, DIRECTORY)
 SOCIALACCOUNT_PROVIDERS = OPENID.providers
 MFA_ADAPTER = "testbed.views.accounts.second_factor.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]

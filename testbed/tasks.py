@@ -9,7 +9,7 @@ from collections.abc import Callable
 from celery import shared_task
 
 from testbed.access.tokens import forget_old_tokens
-from testbed.accounts.directory_checks import check_directory
+from testbed.accounts.directory.checks import check_directory
 from testbed.accounts.invitations import mail_registration
 from testbed.accounts.resets import mail_reset
 from testbed.api.keyed import forget_old_requests

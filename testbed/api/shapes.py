@@ -26,7 +26,7 @@ def instructions_of(run: Run) -> list[dict[str, object]]:
 def host_json(host: Host, guests: int, *, for_admin: bool) -> dict[str, object]:
     """Return a host as its page shows it, and to lab admins the place of its SSH.
 
-    `guests` is how many run there. What no look has seen yet is null.
+    `guests` is how many run there. What was not observed yet is null.
     """
     shape: dict[str, object] = {
         "name": host.name,
@@ -47,7 +47,7 @@ def host_json(host: Host, guests: int, *, for_admin: bool) -> dict[str, object]:
         "versions": host.versions,
         "problem": host.problem,
         "remark": host.remark,
-        "seen_at": host.checked_at,
+        "observed_at": host.checked_at,
     }
     if for_admin:
         shape |= {"address": host.address, "port": host.port, "user": host.user}

@@ -16,7 +16,7 @@ from testbed.models import Run, Testbed
 from testbed.models.runs import require_no_run
 from testbed.runs.creation import create_saving
 from testbed.testbeds.erasure.deletions import erased_testbed
-from testbed.testbeds.files import copy_testbed, delete_testbed
+from testbed.testbeds.files import copy_testbed, remove_testbed
 
 
 def copy(testbed: Testbed, user: User, name: str) -> Testbed:
@@ -40,7 +40,7 @@ def copy_with_disks(testbed: Testbed, user: User, name: str) -> Run:
     try:
         run = create_saving(testbed, user, names, shut_down=True, copy=found)
     except BaseException:
-        delete_testbed(found, user, confirm=erased_testbed(found).token)
+        remove_testbed(found, user, confirm=erased_testbed(found).token)
         raise
     record_act(user, Act.COPY, testbed, f"as {name} with disks", run=run)
     _record_origin(found, testbed, user)

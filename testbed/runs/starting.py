@@ -3,6 +3,8 @@
 Pages and the API call these with an authorised user and a testbed that the user sees.
 """
 
+from collections.abc import Mapping
+
 from django.contrib.auth.models import User
 
 from orchestration.errors import TestbedError
@@ -28,6 +30,7 @@ from testbed.runs.creation import (
     create_guest_up,
     create_power,
     create_run,
+    create_saving,
 )
 
 
@@ -94,6 +97,16 @@ def start_execution(testbed: Testbed, user: User, wanted: Execution) -> Run:
     run = create_execution(testbed, user, wanted)
     what = f"{wanted.title} on {_places(wanted, run)}"
     record_act(user, act, testbed, what, run=run)
+    return run
+
+
+def start_saving(
+    testbed: Testbed, user: User, names: Mapping[str, str], *, shut_down: bool
+) -> Run:
+    """Save guests as images of these names. Raises: as `create_saving`; NotAllowed."""
+    require(user, Act.SAVE_IMAGE, testbed)
+    run = create_saving(testbed, user, names, shut_down=shut_down)
+    record_act(user, Act.SAVE_IMAGE, testbed, run.title, run=run)
     return run
 
 

@@ -19,6 +19,7 @@ from testbed.models import GroupManager
 from testbed.models.record.entries import GROUPS
 from testbed.sharing.charging import charge, uncharge
 from testbed.sharing.people import MOST_NAME, UnknownName, clean_name
+from testbed.testbeds.resumable.receiving import end_forbidden_of
 
 
 class GroupRefused(TestbedError):
@@ -78,7 +79,9 @@ def delete_group(group: Group, by: User) -> None:
             what = f"charged it to {testbed.owner}: group {group} was deleted"
             record_act(by, Act.TRANSFER, testbed, what)
         _log(by, group, "deleted it")
+        members = list(group.user_set.all())
         group.delete()
+        end_forbidden_of(members)
     request_key_pushes()
 
 
@@ -101,8 +104,34 @@ def remove_member(group: Group, name: str, by: User) -> str:
     else to leave and come back would give both quotas.
     """
     user = _of(group, name)
+    return _leave(group, user, by, f"removed {user}")
+
+
+def keep_member(user: User, name: str, *, is_member: bool, said_by: str) -> None:
+    """Let a directory decide whether a user is in a group; a missing one is made.
+
+    The record has it as the user's, and `said_by` is the directory's name.
+    """
+    group = Group.objects.filter(name=name).first()
+    is_now = group is not None and user.groups.filter(pk=group.pk).exists()
+    if is_member == is_now:
+        return
+    if group is None:
+        group, is_made = Group.objects.get_or_create(name=name)
+        if is_made:
+            _log(user, group, f"made it, by {said_by}")
+    if not is_member:
+        _leave(group, user, user, f"left it, by {said_by}")
+        return
+    user.groups.add(group)
+    _log(user, group, f"joined it, by {said_by}")
+    request_key_pushes()
+
+
+def _leave(group: Group, user: User, by: User, what: str) -> str:
     user.groups.remove(group)
-    _log(by, group, f"removed {user}")
+    end_forbidden_of([user])
+    _log(by, group, what)
     request_key_pushes()
     charged = user.testbeds.filter(charged_group=group)
     for testbed in charged:

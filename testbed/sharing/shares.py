@@ -23,6 +23,7 @@ class ShareRefused(TestbedError):
 def share_with(testbed: Testbed, who: User | Group, role: str, by: User) -> Share:
     """Give a user or the members of a group a role, or another one.
 
+    The uploads of those who may not edit any more end.
     Raises: ShareRefused.
     """
     key = {"user": who} if isinstance(who, User) else {"group": who}
@@ -38,6 +39,7 @@ def share_with(testbed: Testbed, who: User | Group, role: str, by: User) -> Shar
         )
     given = {"role": role, "given_by": by, "given_at": timezone.now()}
     share, _ = Share.objects.update_or_create(testbed=testbed, defaults=given, **key)
+    end_forbidden(testbed)  # of an editor who is none any more
     _note(share, by, f"made {_named(share)} {role}")
     return share
 

@@ -19,7 +19,7 @@ from testbed.access.permissions import Act, record_act
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.testbeds.files import files_locked, update_files
-from testbed.testbeds.stored_files import list_files
+from testbed.testbeds.stored_files import digesting, list_files
 from testbed.testbeds.texts import MAX_TEXT_BYTES, Text, put_back, read_text
 from testbed.testbeds.uploads import check_yaml, safe_path
 
@@ -53,16 +53,32 @@ class EditConflict(TestbedError):
         self.now = now
 
 
-def open_file(testbed: Testbed, path: str) -> Opened:
-    """Return a file, or an empty new one. Raises: PathOutside."""
+def open_file(testbed: Testbed, path: str, reader: User) -> Opened:
+    """Return a file, or an empty new one, for a user.
+
+    A large one is read once for its digest. Raises: PathOutside, TooManyDigests.
+    """
+    opened = open_small(testbed, path)
+    if opened is not None:
+        return opened
+    found = testbed.project.file(path)  # a disk image is never whole in memory
+    size = found.stat().st_size
+    with digesting(reader, size):
+        return Opened(path, size, digest_of_file(found), None)
+
+
+def open_small(testbed: Testbed, path: str) -> Opened | None:
+    """Return a file, or an empty new one; None: it is too large to be read at once.
+
+    Raises: PathOutside.
+    """
     found = testbed.project.file(path)
     if safe_path(path) != path:
         raise PathOutside(f"{path!r} is another way to write {safe_path(path)!r}.")
     if path not in list_files(testbed):
         return Opened(path, 0, "", Text("", ()))
-    size = found.stat().st_size
-    if size > MAX_TEXT_BYTES:  # a disk image is never whole in memory
-        return Opened(path, size, digest_of_file(found), None)
+    if found.stat().st_size > MAX_TEXT_BYTES:
+        return None
     content = found.read_bytes()
     digest = sha256(content).hexdigest()
     return Opened(path, len(content), digest, read_text(content))
@@ -77,28 +93,32 @@ def require_seen(now: Opened, seen: str | None) -> None:
         raise EditConflict(now)
 
 
-def save_text(testbed: Testbed, path: str, typed: str, *, seen: str) -> None:
-    """Save the typed text when `seen` is the digest of the current one.
+def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -> None:
+    """Save the typed text, and record it, when `seen` is the digest of the current one.
 
-    Raises: EditConflict, PathOutside, UploadRefused.
+    Raises: EditConflict, PathOutside, UploadRefused, TooManyDigests.
     """
     with files_locked(testbed):
-        now = open_file(testbed, path)
+        now = open_file(testbed, path, by)
         if now.digest != seen or now.text is None:
             raise EditConflict(now)
         before = b"" if now.is_new else testbed.project.file(path).read_bytes()
         update_files(testbed, {path: put_back(typed, before)})
+    record_act(by, Act.EDIT, testbed, f"saved {path}")
 
 
-def save_bytes(testbed: Testbed, path: str, content: bytes, *, seen: str | None) -> str:
-    """Save a file when `seen` is the digest of the present one; return the new digest.
+def save_bytes(
+    testbed: Testbed, path: str, content: bytes, by: User, *, seen: str | None
+) -> str:
+    """Save a file, and record it, when `seen` is the digest of the present one; return the new digest.
 
     "" is the digest of no file; None replaces whatever is there. Raises: EditConflict,
-    PathOutside, UploadRefused, LimitReached.
+    PathOutside, UploadRefused, LimitReached, TooManyDigests.
     """
     with files_locked(testbed):
-        require_seen(open_file(testbed, path), seen)
+        require_seen(open_file(testbed, path, by), seen)
         update_files(testbed, {path: content})
+    record_act(by, Act.EDIT, testbed, f"uploaded {path}")
     return sha256(content).hexdigest()
 
 
@@ -153,8 +173,8 @@ def require_new(testbed: Testbed, path: str) -> str:
     return plain
 
 
-def rename_file(testbed: Testbed, path: str, new: str) -> str:
-    """Give a file another path; return it.
+def rename_file(testbed: Testbed, path: str, new: str, by: User) -> str:
+    """Give a file another path, and record it; return the path.
 
     Raises: PathOutside, StateError, UploadRefused.
     """
@@ -168,7 +188,8 @@ def rename_file(testbed: Testbed, path: str, new: str) -> str:
         target = testbed.project.file(plain)
         target.parent.mkdir(parents=True, exist_ok=True)
         testbed.project.file(path).rename(target)
-        return plain
+    record_act(by, Act.EDIT, testbed, f"renamed {path} to {plain}")
+    return plain
 
 
 def _free_name(testbed: Testbed, stem: str) -> str:

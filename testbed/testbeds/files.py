@@ -28,6 +28,7 @@ from orchestration.project.folder import YAML_NAME
 from orchestration.state.names import NUMBER_LIMIT
 from testbed.access.limits import require_files, require_testbed
 from testbed.access.names import require_free
+from testbed.access.permissions import Act, acted_as, record_act
 from testbed.models import JumpReach, Run, Testbed, TrashItem
 from testbed.models.listing.names import next_key
 from testbed.models.protection import require_unprotected
@@ -81,7 +82,7 @@ class Example:
 
 
 def create_testbed(user: User, name: str, files: Mapping[str, bytes]) -> Testbed:
-    """Create a testbed with its folder and files.
+    """Create a testbed with its folder and files, and record it.
 
     Raises: NameTaken, UploadRefused, PathOutside, LimitReached, StateError (no number
     is free).
@@ -91,6 +92,7 @@ def create_testbed(user: User, name: str, files: Mapping[str, bytes]) -> Testbed
         safe_path(path)
     with _created(user, name, _bytes_of(files)) as testbed:
         _write(testbed, files)
+    record_act(user, Act.EDIT, testbed, "created it")
     return testbed
 
 
@@ -195,6 +197,8 @@ def delete_file(
 ) -> TrashItem | None:
     """Move one of the user's files to the trash; return its row, if files are kept.
 
+    It is recorded.
+
     Raises: PathOutside, StateError (the YAML; no such file), Unconfirmed, Protected.
     """
     if safe_path(path) == YAML_NAME:
@@ -211,6 +215,7 @@ def delete_file(
         else:
             _throw_file_away(testbed, path, item)
         count_again(testbed)
+    record_act(user, Act.EDIT, testbed, f"deleted the file {path}")
     return item
 
 
@@ -236,6 +241,16 @@ def files_locked(testbed: Testbed) -> Iterator[None]:
 
 
 def delete_testbed(
+    testbed: Testbed, user: User, *, confirm: str = ""
+) -> TrashItem | None:
+    """Remove a testbed, and record it; as `remove_testbed`."""
+    role = acted_as(user, testbed)
+    item = remove_testbed(testbed, user, confirm=confirm)
+    record_act(user, Act.DELETE, testbed, "the testbed", role=role)
+    return item
+
+
+def remove_testbed(
     testbed: Testbed, user: User, *, confirm: str = ""
 ) -> TrashItem | None:
     """Remove a testbed with its disks and runs; its files go to the trash.

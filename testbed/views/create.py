@@ -12,7 +12,6 @@ from django.views.decorators.http import (
 
 from orchestration.errors import TestbedError
 from orchestration.project.folder import YAML_NAME
-from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
 from testbed.models import Testbed
 from testbed.models.listing.names import free_name
@@ -84,7 +83,6 @@ def _create(
     except TestbedError as exc:
         form.add_error("slug", exc.sentence)
         return None
-    record_act(request.user, Act.EDIT, testbed, "created it")
     messages.success(request, f"{testbed.name} was created.")
     return testbed
 

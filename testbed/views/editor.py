@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,7 +24,7 @@ from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import State
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Run, Testbed
 from testbed.pages.overview import state_of
@@ -37,7 +38,7 @@ from testbed.testbeds.editing import (
     save_text,
 )
 from testbed.testbeds.findings import errors_among, findings_of_text
-from testbed.testbeds.stored_files import TooManyDigests, digesting, list_files
+from testbed.testbeds.stored_files import TooManyDigests
 from testbed.testbeds.texts import MAX_TEXT_BYTES, normal
 from testbed.views.forms import EditForm
 from testbed.views.problems import problem_page
@@ -50,8 +51,7 @@ def edit(request: Request, address: Address, path: str = YAML_NAME) -> HttpRespo
     """Show a file in the editor, or save the typed text."""
     testbed = testbed_for(request, address, Act.EDIT)
     try:
-        with digesting(request.user, list_files(testbed).get(path, 0)):
-            opened = _opened(testbed, path)
+        opened = _opened(testbed, path, request.user)
     except TooManyDigests as exc:
         back = reverse("testbed", args=[address])
         return problem_page(request, exc, status=429, back=back)
@@ -93,18 +93,17 @@ def rename(request: Request, address: Address) -> HttpResponse:
     testbed = testbed_for(request, address, Act.EDIT)
     path, new_path = request.POST.get("path", ""), request.POST.get("new", "").strip()
     try:
-        renamed = rename_file(testbed, path, new_path)
+        renamed = rename_file(testbed, path, new_path, request.user)
     except TestbedError as exc:
         messages.error(request, exc.sentence)
         return redirect("testbed", address)
-    record_act(request.user, Act.EDIT, testbed, f"renamed {path} to {renamed}")
     messages.success(request, f"{path} is {renamed} now.")
     return redirect("testbed-edit-file", address, renamed)
 
 
-def _opened(testbed: Testbed, path: str) -> Opened:
+def _opened(testbed: Testbed, path: str, reader: User) -> Opened:
     try:
-        return open_file(testbed, path)
+        return open_file(testbed, path, reader)
     except PathOutside as exc:
         raise Http404(exc.message) from exc
 
@@ -124,13 +123,12 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
         conflict = EditConflict(opened)
         return _page(request, testbed, opened, text=text, conflict=conflict)
     try:
-        save_text(testbed, opened.path, typed, seen=seen)
+        save_text(testbed, opened.path, typed, request.user, seen=seen)
     except EditConflict as exc:
         return _page(request, testbed, exc.now, text=typed, conflict=exc, status=409)
     except TestbedError as exc:
         problem = exc.sentence
         return _page(request, testbed, opened, text=typed, problem=problem, status=422)
-    record_act(request.user, Act.EDIT, testbed, f"saved {opened.path}")
     messages.success(request, f"{opened.path} was saved.")
     return redirect(_address(testbed, opened.path))
 

@@ -23,6 +23,7 @@ ADMIN, ADMIN_PASSWORD = f"cn=admin,{BASE}", "root-secret"
 READER, READER_PASSWORD = f"cn=reader,{BASE}", "reader-secret"
 PEOPLE, GROUPS = f"ou=people,{BASE}", f"ou=groups,{BASE}"
 LAB, LAB_ADMINS = f"cn=lab,{GROUPS}", f"cn=lab-admins,{GROUPS}"
+COURSE = f"cn=course,{GROUPS}"
 CONFIGURATION = """\
 {includes}
 pidfile {folder}/pid
@@ -160,7 +161,7 @@ def _fill(server: Server) -> None:
     server.put(GROUPS, **unit, ou="groups")
     role = {"objectClass": "person", "sn": "reader", "cn": "reader"}
     server.put(READER, **role, userPassword=READER_PASSWORD)
-    for group in (LAB, LAB_ADMINS):
+    for group in (LAB, LAB_ADMINS, COURSE):
         server.put(
             group, objectClass="groupOfNames", cn=group.split(",")[0][3:], member=ADMIN
         )

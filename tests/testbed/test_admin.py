@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from testbed.accounts.directory_accounts import Entry as DirectoryUser
-from testbed.accounts.directory_accounts import Standing, admit, leave
+from testbed.accounts.directory.accounts import Entry as DirectoryUser
+from testbed.accounts.directory.accounts import Standing, admit, leave
 from testbed.models import (
     Allowance,
     DirectoryEntry,

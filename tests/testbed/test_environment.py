@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from orchestration.compose.pools import Pools
 from testbed import settings as product
 from testbed.environment import (
+    Directory,
+    OpenID,
     database,
     env_bool,
     env_choice,
@@ -18,6 +20,7 @@ from testbed.environment import (
     env_expiry,
     env_factor,
     env_generated,
+    env_groups,
     env_int,
     env_list,
     env_networks,
@@ -28,6 +31,7 @@ from testbed.environment import (
     env_secret,
     env_str,
     env_zone,
+    require_apart,
 )
 
 DATA = Path("/data")
@@ -393,3 +397,20 @@ def test_domain_that_cannot_be_stops_the_start(
 
     with pytest.raises(ImproperlyConfigured, match="D="):
         env_domains("D")
+
+
+def test_groups_have_semicolons_between_and_names_with_commas(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("X", "course = cn=course,dc=uni ; staff=cn=staff,dc=uni;")
+
+    found = env_groups("X")
+
+    assert found == (("course", "cn=course,dc=uni"), ("staff", "cn=staff,dc=uni"))
+
+
+def test_group_is_decided_by_one_of_both():
+    groups = (("course", "students"),)
+
+    with pytest.raises(ImproperlyConfigured, match="both decide course"):
+        require_apart(OpenID(groups=groups), Directory(groups=groups))

@@ -58,9 +58,9 @@ class OrphanGroup(BaseModel):
 
 
 class OrphanList(BaseModel):
-    """All orphans as last seen."""
+    """All orphans as last observed."""
 
-    looked_at: datetime | None
+    observed_at: datetime | None
     items: list[OrphanGroup]
 
 
@@ -115,11 +115,11 @@ class StoredImageShape(BaseModel):
 
 
 class StoreShape(BaseModel):
-    """The images of one host as last seen; `pick` chooses its unfinished files."""
+    """The images of one host as last observed; `pick` chooses its unfinished files."""
 
     host: str
     pick: str
-    seen_at: datetime | None
+    observed_at: datetime | None
     problem: str
     unfinished: int
     unfinished_bytes: int
@@ -144,7 +144,7 @@ def list_orphans(request: Request) -> dict[str, object]:
     """List what is on the hosts and belongs to no testbed."""
     require_admin(request.user)
     items = [_group(group) for group in orphan_groups()]
-    return {"looked_at": oldest_look(), "items": items}
+    return {"observed_at": oldest_look(), "items": items}
 
 
 @router.delete(
@@ -188,9 +188,9 @@ def list_stored_images(request: Request) -> dict[str, object]:
     return {"items": [_store(store) for store in seen_stores()]}
 
 
-@router.post("/stored-images/look", response={204: None})
-def look_at_images(request: Request) -> HttpResponse:
-    """Request a look at all hosts' images."""
+@router.post("/stored-images/refresh", response={204: None})
+def refresh_stored_images(request: Request) -> HttpResponse:
+    """Request that the images of all hosts are observed."""
     require_admin(request.user)
     look_again()
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
@@ -240,7 +240,7 @@ def _store(store: SeenStore) -> dict[str, object]:
     return {
         "host": store.host.name,
         "pick": store.pick,
-        "seen_at": row.seen_at if row else None,
+        "observed_at": row.seen_at if row else None,
         "problem": row.problem if row else "",
         "unfinished": store.leftovers,
         "unfinished_bytes": store.leftover_bytes,

@@ -100,9 +100,9 @@ def act_on_lab_snapshots(request: Request, wish: LabWish) -> HttpResponse:
     )
 
 
-@router.post("/snapshots/look", response={204: None})
-def look_at_lab_snapshots(request: Request) -> HttpResponse:
-    """Request a look at all hosts' snapshots."""
+@router.post("/snapshots/refresh", response={204: None})
+def refresh_lab_snapshots(request: Request) -> HttpResponse:
+    """Request that the snapshots of all hosts are observed."""
     require_admin(request.user)
     read_again()
     return HttpResponse(status=204)

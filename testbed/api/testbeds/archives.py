@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from ninja import Query, Router
 
 from testbed.access.names import require_name
-from testbed.access.permissions import Act, record_act, require_scope
+from testbed.access.permissions import Act, require_scope
 from testbed.access.visibility import Request
 from testbed.api.content import body_of, content_of, kind_of
 from testbed.api.keyed import Made, made_once
@@ -51,7 +51,6 @@ def create_from_archive(request: Request, name: Query[Words]) -> HttpResponse:
         require_name(request.user, name)
         files = as_testbed(read_archive(packed, content))
         testbed = create_testbed(request.user, name, files)
-        record_act(request.user, Act.EDIT, testbed, "created it")
         return made_testbed(request, testbed)
 
     return made_once(request, make, content=content)

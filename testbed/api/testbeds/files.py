@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside
 from orchestration.project.digests import digest_of_open
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request
 from testbed.api.content import BINARY, body_of, content_of
 from testbed.api.places import testbed_of
@@ -146,8 +146,7 @@ def save_file(request: Request, account: str, name: str, path: str) -> HttpRespo
     testbed = testbed_of(request, account, name, Act.EDIT)
     seen = _seen(request)
     content = body_of(request)
-    digest = save_bytes(testbed, path, content, seen=seen)
-    record_act(request.user, Act.EDIT, testbed, f"uploaded {path}")
+    digest = save_bytes(testbed, path, content, request.user, seen=seen)
     tag = f'"{digest}"'
     shape = {"path": path, "size": len(content), "etag": tag}
     status = HTTPStatus.CREATED if seen == "" else HTTPStatus.OK
@@ -166,8 +165,7 @@ def give_path(
 ) -> dict[str, object]:
     """Give a file another path, where there is nothing yet."""
     testbed = testbed_of(request, account, name, Act.EDIT)
-    renamed = rename_file(testbed, path, wish.path.strip())
-    record_act(request.user, Act.EDIT, testbed, f"renamed {path} to {renamed}")
+    renamed = rename_file(testbed, path, wish.path.strip(), request.user)
     return {"path": renamed}
 
 
@@ -182,7 +180,6 @@ def remove_file(
     """Move a file to the trash; where none is kept, `confirm` is asked for."""
     testbed = testbed_of(request, account, name, Act.EDIT)
     item = delete_file(testbed, path, request.user, confirm=confirm)
-    record_act(request.user, Act.EDIT, testbed, f"deleted the file {path}")
     return {"deleted": path, "trash": item.pk if item else None}
 
 

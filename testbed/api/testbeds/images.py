@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from testbed.access.permissions import (
     Act,
     OwnAct,
-    record_act,
     require_admin,
     require_scope,
 )
@@ -22,7 +21,7 @@ from testbed.api.wishes import Wish, Words
 from testbed.images.catalogue import deletable_images, image_json, visible_images
 from testbed.images.saved import delete_saved, share_with_all
 from testbed.models import Run, SavedImage
-from testbed.runs.creation import create_saving
+from testbed.runs.starting import start_saving
 from testbed.testbeds.findings import installed_catalogue
 
 router = Router(tags=["images"])
@@ -90,9 +89,7 @@ def save_image(
 
     def start() -> Run:
         names = {wish.guest: wish.name.strip()}
-        run = create_saving(testbed, request.user, names, shut_down=wish.shut_down)
-        record_act(request.user, Act.SAVE_IMAGE, testbed, run.title, run=run)
-        return run
+        return start_saving(testbed, request.user, names, shut_down=wish.shut_down)
 
     return started(request, start)
 

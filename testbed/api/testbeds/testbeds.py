@@ -12,7 +12,7 @@ from orchestration.errors import StateError, TestbedError
 from orchestration.project.folder import YAML_NAME
 from testbed.access import names
 from testbed.access.names import require_name
-from testbed.access.permissions import Act, record_act, require, require_scope
+from testbed.access.permissions import Act, require, require_scope
 from testbed.access.visibility import Request
 from testbed.api.keyed import Made, made_once
 from testbed.api.paging import Paging, page_of
@@ -150,8 +150,7 @@ def change_testbed(
     if change.description is not None or change.tags is not None:
         require(request.user, Act.DESCRIBE, testbed)
         tags = None if change.tags is None else " ".join(change.tags)
-        if words := describe(testbed, change.description, tags):
-            record_act(request.user, Act.DESCRIBE, testbed, words)
+        describe(testbed, request.user, change.description, tags)
     if change.name is not None:
         names.rename(testbed, change.name, request.user)
         testbed.refresh_from_db(fields=("name",))
@@ -173,7 +172,6 @@ def delete(
         item = delete_testbed(testbed, request.user, confirm=confirm)
     except StateError as exc:
         return problem_answer(exc, HTTPStatus.CONFLICT)
-    record_act(request.user, Act.DELETE, testbed, "the testbed")
     return {"deleted": testbed.full_name, "trash": item.pk if item else None}
 
 
@@ -213,7 +211,6 @@ def _made(request: Request, new: NewTestbed) -> Made:
         text = (new.yaml or "").replace("\r\n", "\n")
         files = as_testbed({YAML_NAME: text.encode()})
     testbed = create_testbed(request.user, new.name, files)
-    record_act(request.user, Act.EDIT, testbed, "created it")
     return made_testbed(request, testbed)
 
 

@@ -1,6 +1,6 @@
 """Accounts whose passwords are a directory's, bound to their entries there.
 
-`testbed/accounts/directory_accounts.py` makes and uses the rows.
+`testbed/accounts/directory/accounts.py` makes and uses the rows.
 """
 
 from django.conf import settings

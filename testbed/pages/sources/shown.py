@@ -1,7 +1,7 @@
 """Shows a testbed's source, its fetches, and the two sides of a conflict's files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestration.errors import TestbedError
 from orchestration.transport.ssh.first_contact import host_key_of
@@ -9,7 +9,7 @@ from testbed.models import Fetch, Source, Testbed
 from testbed.pages.waiting import unclaimed_fetch
 from testbed.sources.places import place_of
 from testbed.testbeds.comparison import Stretch, compare
-from testbed.testbeds.editing import open_file
+from testbed.testbeds.editing import open_small
 
 MOST_FETCHES = 20
 MOST_COMPARED = 10  # files of one conflict; of others the names are shown
@@ -19,7 +19,8 @@ MOST_COMPARED = 10  # files of one conflict; of others the names are shown
 class Conflict:
     """A file that changed on both sides; `stretches` is empty where one is no text.
 
-    `is_here`, `is_there`: it exists there. `is_edited`: the file here is another one by now.
+    `is_here`, `is_there`: it existed there. `is_edited`: the file here is known to be
+    another one by now.
     """
 
     path: str
@@ -66,20 +67,19 @@ def conflicts_of(row: Fetch) -> list[Conflict]:
 
 
 def _conflict(testbed: Testbed, side: dict[str, str], *, is_compared: bool) -> Conflict:
-    path = side["path"]
+    """Show a file in conflict; of a large one, or one too many, nothing is read."""
+    path, theirs = side["path"], side["text"] if side["there"] else ""
+    found = Conflict(path, bool(side["here"]), bool(side["there"]), is_edited=False)
+    if not is_compared:
+        return found
     try:
-        here = open_file(testbed, path)
+        here = open_small(testbed, path)
     except TestbedError:  # a folder by now
-        return Conflict(path, bool(side["here"]), bool(side["there"]), is_edited=True)
-    mine = here.text.text if here.text else None
-    theirs = side["text"] if side["there"] else ""
+        return replace(found, is_edited=True)
+    if here is None:
+        return found
     stretches: Sequence[Stretch] = ()
-    if is_compared and mine is not None and theirs is not None:
-        stretches = compare(mine, theirs)
-    return Conflict(
-        path,
-        is_here=bool(side["here"]),
-        is_there=bool(side["there"]),
-        is_edited=here.digest != side["here"],
-        stretches=stretches,
-    )
+    if here.text is not None and theirs is not None:
+        stretches = compare(here.text.text, theirs)
+    is_edited = here.digest != side["here"]
+    return replace(found, is_edited=is_edited, stretches=stretches)

@@ -113,7 +113,7 @@ class Erasure:
             "confirm": self.token,
             "must_type": self.must_type,
             "bytes": self.size_bytes,
-            "seen_at": self.seen_at,
+            "observed_at": self.seen_at,
             "kept": self.kept,
             "losses": [
                 {

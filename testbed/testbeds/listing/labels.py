@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from orchestration.errors import TestbedError
+from testbed.access.permissions import Act, record_act
 from testbed.models import Favourite, HiddenTour, Tag, Testbed
 from testbed.models.listing.labels import MOST_TAG
 from testbed.models.testbeds import MOST_DESCRIPTION
@@ -24,9 +25,12 @@ class LabelsRefused(TestbedError):
 
 
 def describe(
-    testbed: Testbed, description: str | None = None, tags: str | None = None
+    testbed: Testbed,
+    by: User,
+    description: str | None = None,
+    tags: str | None = None,
 ) -> str:
-    """Change the description, the tags or both; return the changes in words.
+    """Change the description, the tags or both; return and record the changes in words.
 
     Nothing is returned where nothing changes. Raises: LabelsRefused (nothing is done).
     """
@@ -41,7 +45,9 @@ def describe(
             changes.append(f"description: {text}" if text else "no description")
         if names is not None and _changed(locked, names):
             changes.append(f"tags: {', '.join(names)}" if names else "no tags")
-    return "; ".join(changes)
+        if words := "; ".join(changes):
+            record_act(by, Act.DESCRIBE, testbed, words)
+    return words
 
 
 def give_labels(testbed: Testbed, description: str, tags: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestration.compose.files import composed
@@ -76,8 +77,7 @@ def begin(
     plain = safe_path(composed(path))
     check_yaml(plain, size)
     kept = list_files(testbed)
-    with digesting(user, kept.get(plain, 0)):
-        require_seen(open_file(testbed, plain), _expected(seen))
+    require_seen(open_file(testbed, plain, user), _expected(seen))
     check_bounds(dict.fromkeys((*kept, plain), b""))
     others = sum(kept[name] for name in kept.keys() - {plain})
     with transaction.atomic():
@@ -150,8 +150,17 @@ def remove(upload: Upload) -> None:
 
 def end_forbidden(testbed: Testbed) -> None:
     """End the uploads of those who may not edit a testbed any more."""
-    for upload in Upload.objects.filter(testbed=testbed).select_related("user"):
-        if not may(upload.user, Act.EDIT, testbed):
+    _end_forbidden(Upload.objects.filter(testbed=testbed))
+
+
+def end_forbidden_of(users: Iterable[User]) -> None:
+    """End the uploads of users to testbeds that they may not edit any more."""
+    _end_forbidden(Upload.objects.filter(user__in=list(users)))
+
+
+def _end_forbidden(uploads: QuerySet[Upload]) -> None:
+    for upload in uploads.select_related("user", "testbed__owner"):
+        if not may(upload.user, Act.EDIT, upload.testbed):
             remove(upload)
 
 
@@ -244,7 +253,7 @@ def _put_in_place(row: Upload, part: Path) -> None:
     testbed = row.testbed
     check_yaml(row.path, row.size)
     with files_locked(testbed):
-        require_seen(open_file(testbed, row.path), _expected(row.seen))
+        require_seen(open_file(testbed, row.path, row.user), _expected(row.seen))
         kept = list_files(testbed)
         check_bounds(dict.fromkeys((*kept, row.path), b""))
         found = sum(kept[name] for name in kept.keys() - {row.path}) + row.size

@@ -11,7 +11,7 @@ from testbed.access.permissions import Act
 from testbed.access.record import write_on_testbed
 from testbed.models import Run, Testbed
 from testbed.testbeds.erasure.deletions import erased_testbed
-from testbed.testbeds.files import delete_testbed
+from testbed.testbeds.files import remove_testbed
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def throw_copy_away(run: Run) -> None:
         return
     try:
         # Without a trash its files die: they are those of the testbed that was copied.
-        delete_testbed(copy, run.asked_by, confirm=erased_testbed(copy).token)
+        remove_testbed(copy, run.asked_by, confirm=erased_testbed(copy).token)
     except TestbedError as exc:
         logger.info("the copy %s of %s stays: %s", copy, run.testbed, exc)
         return

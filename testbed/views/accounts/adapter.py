@@ -19,7 +19,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from orchestration.errors import TestbedError
 from testbed.access.logins import Attempt, TooManyLogins, attempt_at, record_refusal
 from testbed.access.origin import address_of
-from testbed.accounts.directory_accounts import DirectoryRefused
+from testbed.accounts.directory.accounts import DirectoryRefused
 from testbed.accounts.invitations import NotInvited, use
 from testbed.models import Invitation
 from testbed.views.accounts.refusals import not_invited, not_signed_in, too_many

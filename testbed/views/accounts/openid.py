@@ -2,8 +2,8 @@
 
 An identity is bound to its account by its issuer and that one's own id of the user
 (`sub`), so that another provider of later has other users. Neither a name nor an address for mail leads to an account that exists: its
-user binds them, signed in. With a group of lab admins set, each sign-in by the provider
-gives or takes that right as the claim says.
+user binds them, signed in. Where groups of the provider are set, each sign-in with it
+gives or takes the right of a lab admin, and groups here, as the claim says.
 """
 
 import logging
@@ -33,7 +33,12 @@ from requests import RequestException
 from orchestration.errors import TestbedError
 from testbed.access.record import write
 from testbed.access.visibility import Request
-from testbed.accounts.admins import set_admin
+from testbed.accounts.admins import (
+    Memberships,
+    memberships_of,
+    set_admin,
+    set_groups,
+)
 from testbed.accounts.confirmation import require_confirmation
 from testbed.models.record.entries import INVITATIONS, PASSWORD
 from testbed.views.accounts.refusals import not_signed_in
@@ -73,6 +78,7 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
         claims = claims_of(sociallogin.account)
         if sociallogin.is_existing:
             set_admin(sociallogin.user, _is_admin(claims), settings.OPENID.name)
+            set_groups(sociallogin.user, _groups(claims), settings.OPENID.name)
             return
         if not settings.OPENID.creates:
             raise ImmediateHttpResponse(not_signed_in(request, _no_account()))
@@ -98,6 +104,8 @@ class OpenIDAdapter(DefaultSocialAccountAdapter):
         """Save a new account."""
         user: User = super().save_user(request, sociallogin, form)
         write(user, INVITATIONS, f"got an account by {settings.OPENID.name}")
+        claims = claims_of(sociallogin.account)
+        set_groups(user, _groups(claims), settings.OPENID.name)
         return user
 
     def get_connect_redirect_url(
@@ -228,9 +236,18 @@ def _is_admin(claims: dict[str, Any]) -> bool | None:
     """Return whether the provider's user is a lab admin; None: it does not decide."""
     if not settings.OPENID.admin_group:
         return None
+    return settings.OPENID.admin_group in _claimed(claims)
+
+
+def _groups(claims: dict[str, Any]) -> Memberships:
+    """Return which of the groups here the provider's user is in."""
+    return memberships_of(settings.OPENID.groups, _claimed(claims))
+
+
+def _claimed(claims: dict[str, Any]) -> list[str]:
     found = claims.get(settings.OPENID.admin_claim, [])
     groups = found if isinstance(found, list) else [found]
-    return settings.OPENID.admin_group in groups
+    return [one for one in groups if isinstance(one, str)]
 
 
 def _is_last_way(user: User, row: SocialAccount) -> bool:

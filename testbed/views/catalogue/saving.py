@@ -10,12 +10,12 @@ from orchestration.errors import TestbedError
 from orchestration.plan.images import NAME_HINT
 from orchestration.plan.power import RUNNING
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
 from testbed.pages.overview import guests_of, state_of
-from testbed.runs.creation import create_saving
+from testbed.runs.starting import start_saving
 from testbed.views.forms import read_json
 from testbed.views.problems import JSON, status_of, wants_json
 
@@ -39,10 +39,9 @@ def save(request: Request, address: Address) -> HttpResponse:
     try:
         form = _read(request)
         names = {form.guest: form.name.strip()}
-        run = create_saving(testbed, request.user, names, shut_down=form.shut_down)
+        run = start_saving(testbed, request.user, names, shut_down=form.shut_down)
     except TestbedError as exc:
         return _page(request, testbed, form, exc)
-    record_act(request.user, Act.SAVE_IMAGE, testbed, run.title, run=run)
     if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Testbed
@@ -44,7 +44,6 @@ def remove(request: Request, address: Address) -> HttpResponse:
             return JsonResponse(problem_json(exc), status=status_of(exc))
         messages.error(request, exc.sentence)
         return redirect("testbed", address)
-    record_act(request.user, Act.EDIT, testbed, f"deleted the file {path}")
     if wants_json(request):
         return JsonResponse({"deleted": path, "trash": item and item.pk})
     say_deleted(request, path, item)

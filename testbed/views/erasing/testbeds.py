@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.plan.model import Command
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Protected, Testbed
@@ -51,7 +51,6 @@ def delete(request: Request, address: Address) -> HttpResponse:
             return JsonResponse(problem_json(exc), status=status)
         context = {"testbed": testbed, "problem": exc}
         return render(request, "testbeds/delete.html", context, status=status)
-    record_act(request.user, Act.DELETE, testbed, "the testbed")
     if wants_json(request):
         return JsonResponse({"deleted": testbed.name, "trash": item and item.pk})
     say_deleted(request, str(testbed), item)

@@ -14,12 +14,12 @@ from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.captures import MOST_SNAPLEN, place_named
 from orchestration.plan.execution import Execution, Form, parse_execution
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.sessions import user_of_session
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
 from testbed.pages.execution.captures import growing
-from testbed.runs.creation import create_execution
 from testbed.runs.kept import capture_file
+from testbed.runs.starting import start_execution
 from testbed.views.execution.downloads import bounded
 from testbed.views.execution.refusals import form_address
 from testbed.views.problems import status_of
@@ -64,11 +64,9 @@ def start(request: Request, address: Address) -> HttpResponse:
     testbed = testbed_for(request, address, Act.EXECUTE)
     try:
         wanted = CaptureForm(request.POST).execution()
-        run = create_execution(testbed, request.user, wanted)
+        run = start_execution(testbed, request.user, wanted)
     except TestbedError as exc:
         return show_testbed(request, testbed, exc, status_of(exc))
-    what = f"{wanted.title} on {wanted.selection}"
-    record_act(request.user, Act.EXECUTE, testbed, what, run=run)
     return redirect("run", run.pk)
 
 

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from orchestration.errors import TestbedError
 from testbed.access import names
 from testbed.access.addresses import Address
-from testbed.access.permissions import Act, record_act
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Testbed
@@ -28,11 +28,11 @@ def change(request: Request, address: Address) -> HttpResponse:
     testbed = testbed_for(request, address, act)
     form = request.POST
     try:
-        words = describe(testbed, form.get("description"), form.get("tags"))
+        words = describe(
+            testbed, request.user, form.get("description"), form.get("tags")
+        )
     except TestbedError as exc:
         return _refused(request, testbed, exc)
-    if words:
-        record_act(request.user, Act.DESCRIBE, testbed, words)
     if wants_json(request):
         return JsonResponse(_shape(testbed))
     if words:

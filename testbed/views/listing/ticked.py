@@ -18,7 +18,6 @@ from testbed.access.addresses import find_by_words
 from testbed.access.permissions import (
     Act,
     NotAllowed,
-    record_act,
     record_refusal,
     require,
 )
@@ -26,7 +25,7 @@ from testbed.access.visibility import PAGE_SIZE
 from testbed.expiry.changes import extend_once
 from testbed.models import Run, Testbed
 from testbed.models.expiry import database_now
-from testbed.runs.creation import create_run
+from testbed.runs.starting import start_command
 from testbed.testbeds.erasure.deletions import erased_testbed
 from testbed.testbeds.erasure.disks import erased_by_up
 from testbed.testbeds.erasure.losses import Erasure, Loss
@@ -199,13 +198,11 @@ def _act(act: TickedAct, testbed: Testbed, user: User, confirm: str) -> None:
     """Do it to one testbed, and record it. Raises: TestbedError."""
     if act is TickedAct.DELETE:
         delete_testbed(testbed, user, confirm=confirm)
-        record_act(user, Act.DELETE, testbed, "the testbed")
         return
     if act is TickedAct.EXTEND:
         extend_once(testbed, user, database_now())
         return
-    run = create_run(testbed, user, Command(act.value), confirm=confirm)
-    record_act(user, Act.UP, testbed, run.name, run=run)
+    start_command(testbed, user, Command(act.value), Options(), confirm=confirm)
 
 
 def _tools(testbeds: Iterable[Testbed], user: User) -> tuple[Run, ...]:

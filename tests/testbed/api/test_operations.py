@@ -173,9 +173,9 @@ TABLE: dict[str, tuple[str, str, object, str, Act | OwnAct, int]] = {
         404,
     ),
     "empty_trash": ("DELETE", "/trash", None, "own", Act.DELETE, 200),
-    "look_at_lab_snapshots": (
+    "refresh_lab_snapshots": (
         "POST",
-        "/snapshots/look",
+        "/snapshots/refresh",
         None,
         "lab",
         Act.ADMINISTER,
@@ -636,7 +636,14 @@ TABLE: dict[str, tuple[str, str, object, str, Act | OwnAct, int]] = {
     ),
     "read_cleanup": ("GET", "/cleanups/0", None, "lab", Act.ADMINISTER, 404),
     "list_stored_images": ("GET", "/stored-images", None, "lab", Act.ADMINISTER, 200),
-    "look_at_images": ("POST", "/stored-images/look", None, "lab", Act.ADMINISTER, 204),
+    "refresh_stored_images": (
+        "POST",
+        "/stored-images/refresh",
+        None,
+        "lab",
+        Act.ADMINISTER,
+        204,
+    ),
     "delete_stored_images": (
         "POST",
         "/stored-images/delete",

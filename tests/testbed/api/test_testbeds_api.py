@@ -252,3 +252,19 @@ def test_large_file_waits_while_the_users_others_are_digested(
     assert (refused.status_code, inputs.status_code) == (429, 429)
     assert "Wait" in refused.json()["hint"]
     assert answer.headers["ETag"] == f'"{sha256(answer.content).hexdigest()}"'
+
+
+def test_save_over_a_large_file_is_counted_as_its_digests_are(
+    ask: Ask, owner: User, testbed: Testbed
+):
+    with testbed.project.file("a.img").open("wb") as file:
+        file.truncate(UNCOUNTED + 1)
+    place = "/testbeds/olive/lab/files/a.img"
+    tag = {"If_Match": '"0"'}
+
+    with digesting(owner, UNCOUNTED + 1), digesting(owner, UNCOUNTED + 1):
+        refused = ask("PUT", place, b"new", **tag)
+    stale = ask("PUT", place, b"new", **tag)
+
+    assert (refused.status_code, stale.status_code) == (429, 412)
+    assert testbed.project.file("a.img").stat().st_size == UNCOUNTED + 1

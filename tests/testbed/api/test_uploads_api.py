@@ -32,7 +32,7 @@ from testbed.testbeds.resumable.receiving import (
 )
 from testbed.testbeds.resumable.sweeping import forget_old_uploads
 from testbed.testbeds.stored_files import files_bytes_of
-from tests.testbed.api.conftest import Ask, asker
+from tests.testbed.api.conftest import ALL, Ask, asker
 from tests.testbed.conftest import ShareWith
 
 UPLOADS = "/testbeds/olive/lab/uploads"
@@ -528,3 +528,33 @@ def test_full_disk_keeps_the_parts_before(ask: Ask, testbed: Testbed):
     assert refused.value.hint
     assert part_of(row).read_bytes() == DISK[:300]
     assert receive(row, 300, [DISK[300:]]).offset == len(DISK)
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+def test_upload_of_an_editor_who_becomes_a_viewer_ends(
+    ask: Ask, share: ShareWith, testbed: Testbed, by_group: bool
+):
+    begun(asker(share(testbed, "editor", by_group=by_group), "edit"))
+    given = Share.objects.get()
+
+    changed = ask("PATCH", f"/testbeds/olive/lab/shares/{given.pk}", {"role": "viewer"})
+
+    assert changed.status_code == 200
+    assert not Upload.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["member", "group"])
+def test_upload_by_a_group_ends_with_the_group(
+    admin: User, share: ShareWith, testbed: Testbed, way: str
+):
+    editor = share(testbed, "editor", by_group=True)
+    begun(asker(editor, "edit"))
+    group = Share.objects.get().group
+    end = f"/groups/{group.pk}"
+    if way == "member":
+        end += f"/members/{editor.username}"
+
+    ended = asker(admin, *ALL)("DELETE", end)
+
+    assert ended.status_code in (200, 204)
+    assert not Upload.objects.exists()

@@ -60,7 +60,7 @@ def test_copy_has_the_files_and_an_owner_of_its_own(used: Testbed, stranger: Use
 
 
 def test_copy_has_the_description_and_tags(used: Testbed, stranger: User):
-    describe(used, "For the course", "course")
+    describe(used, used.owner, "For the course", "course")
     used.refresh_from_db()
 
     found = copy(used, stranger, "two")

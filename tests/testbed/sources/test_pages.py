@@ -18,6 +18,8 @@ from orchestration.project.keys import generate_key_pair
 from orchestration.transport.ssh.first_contact import host_key_of
 from testbed.models import Entry, Fetch, Source, Testbed
 from testbed.sources.pushes import GITHUB, GITLAB, is_genuine, pushed_branch
+from testbed.testbeds import editing
+from testbed.testbeds.texts import MAX_TEXT_BYTES
 from tests.testbed.conftest import YAML, ShareWith
 from tests.testbed.sources.conftest import FetchNow
 from tests.testbed.sources.repositories import Forge
@@ -140,6 +142,24 @@ def test_conflict_shows_both_sides_and_is_decided(
     newest = Fetch.objects.first()
     assert (newest.decision, newest.decides) == ("take", conflict)
     assert "Take the repository" not in browser.get(address).text
+
+
+def test_page_of_a_conflict_reads_no_large_file(
+    browser: Client, source: Source, monkeypatch: pytest.MonkeyPatch
+):
+    with source.testbed.project.file("a.img").open("wb") as file:
+        file.truncate(MAX_TEXT_BYTES + 1)
+    sides = {"here": "1" * 64, "there": "2" * 64, "text": None, "size": 1}
+    row = Fetch.objects.create(
+        testbed=source.testbed,
+        status="conflict",
+        changes={"conflicts": [{"path": "a.img", **sides}]},
+    )
+    monkeypatch.setattr(editing, "digest_of_file", pytest.fail)
+
+    page = browser.get(f"{PAGE}fetches/{row.pk}/").text
+
+    assert "it is no text, or long" in page
 
 
 def test_fetch_of_another_testbed_is_not_there(

@@ -35,29 +35,29 @@ def test_text_is_split_into_tags(text: str, names: list[str]):
     "text", ["-a", "a/b", "<b>", "a\0b", "x" * 31, ",".join(map(str, range(11)))]
 )
 def test_wrong_tags_are_refused_and_nothing_is_changed(testbed: Testbed, text: str):
-    describe(testbed, "A router.", "ospf")
+    describe(testbed, testbed.owner, "A router.", "ospf")
 
     with pytest.raises(LabelsRefused):
-        describe(testbed, "Other.", text)
+        describe(testbed, testbed.owner, "Other.", text)
 
     testbed.refresh_from_db()
     assert (testbed.description, names_of(testbed)) == ("A router.", ["ospf"])
 
 
 def test_description_is_one_line_of_bounded_length(testbed: Testbed):
-    describe(testbed, "two\nlines\0 \x1b[0m ")
+    describe(testbed, testbed.owner, "two\nlines\0 \x1b[0m ")
 
     assert testbed.description == "two lines [0m"
     with pytest.raises(LabelsRefused, match="at most 200 characters"):
-        describe(testbed, "x" * 201)
+        describe(testbed, testbed.owner, "x" * 201)
 
 
 def test_part_that_is_not_sent_stays(testbed: Testbed):
-    describe(testbed, "A router.", "ospf bgp")
+    describe(testbed, testbed.owner, "A router.", "ospf bgp")
 
-    assert describe(testbed, tags="bgp") == "tags: bgp"
-    assert describe(testbed, tags="BGP") == ""
-    assert describe(testbed, description="") == "no description"
+    assert describe(testbed, testbed.owner, tags="bgp") == "tags: bgp"
+    assert describe(testbed, testbed.owner, tags="BGP") == ""
+    assert describe(testbed, testbed.owner, description="") == "no description"
     assert names_of(testbed) == ["bgp"]
 
 
@@ -73,7 +73,7 @@ def test_change_is_recorded_once(browser: Client, testbed: Testbed):
 def test_page_shows_the_words_and_leads_to_the_filter(
     browser: Client, testbed: Testbed
 ):
-    describe(testbed, "A <b>router</b>.", "ospf")
+    describe(testbed, testbed.owner, "A <b>router</b>.", "ospf")
 
     page = browser.get("/testbeds/olive/lab/").content.decode()
 
@@ -179,7 +179,7 @@ def test_star_leads_back_to_this_site_only(
 
 
 def test_deleted_testbed_takes_its_words_along(testbed: Testbed, owner: User):
-    describe(testbed, "A router.", "ospf")
+    describe(testbed, testbed.owner, "A router.", "ospf")
     Favourite.objects.create(testbed=testbed, user=owner)
 
     testbed.delete()

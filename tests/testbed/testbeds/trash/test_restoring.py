@@ -50,7 +50,7 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 
 
 def test_description_and_tags_come_back(lab: Testbed, owner: User) -> None:
-    describe(lab, "For the course", "course, 2026")
+    describe(lab, lab.owner, "For the course", "course, 2026")
     lab.refresh_from_db()
     item = delete_testbed(lab, owner)
     assert item is not None

@@ -11,19 +11,21 @@ from pathlib import Path
 
 import ldap
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from django.test import Client
 
 from testbed.access import logins
-from testbed.accounts import directory_accounts
-from testbed.accounts.directory_accounts import read
-from testbed.accounts.directory_checks import check_directory
-from testbed.accounts.directory_line import NAME
+from testbed.accounts.directory import accounts as directory_accounts
+from testbed.accounts.directory.accounts import read
+from testbed.accounts.directory.checks import check_directory
+from testbed.accounts.directory.line import NAME
 from testbed.environment import Directory, env_directory
-from testbed.models import DirectoryEntry, Entry, LoginCount
+from testbed.models import DirectoryEntry, Entry, LoginCount, Testbed
+from testbed.sharing.shares import share_with
 from tests.testbed.directory_server import (
+    COURSE,
     GROUPS,
     LAB,
     LAB_ADMINS,
@@ -44,7 +46,7 @@ pytestmark = [
 DOCS = Path(__file__).resolve().parents[4] / "docs" / "sign-in.md"
 BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
-    "testbed.accounts.directory.DirectoryBackend",
+    "testbed.accounts.directory.backend.DirectoryBackend",
 ]
 NO_MATCH = b"do not belong together"
 SignIn = Callable[..., object]
@@ -86,7 +88,7 @@ def server(running: Server, lab: object) -> Iterator[Server]:
     running.add("nina", "nina-pass", givenName="Nina")
     yield running
     for name in ("nina", "ada", "olive", "mallory"):
-        for group in (LAB, LAB_ADMINS):
+        for group in (LAB, LAB_ADMINS, COURSE):
             with suppress(ldap.NO_SUCH_ATTRIBUTE):
                 running.change(group, ldap.MOD_DELETE, "member", dn(name))
         with suppress(ldap.NO_SUCH_OBJECT):
@@ -252,6 +254,64 @@ def test_check_gives_and_takes_the_right_of_a_lab_admin(server: Server, lab: obj
     check_directory()
 
     assert (made, User.objects.get().is_superuser) == (True, False)
+
+
+def test_group_of_the_directory_decides_a_group_here(server: Server, lab: object):
+    lab.DIRECTORY = lab.DIRECTORY._replace(groups=(("networks", COURSE),))
+    other = User.objects.create_user("zoe")
+    sign_in("nina", "nina-pass")
+    before = Group.objects.exists()
+    server.change(COURSE, ldap.MOD_ADD, "member", dn("nina"))
+
+    sign_in("nina", "nina-pass")
+    group = Group.objects.get()
+    group.user_set.add(other)
+    joined = members(group)
+    server.change(COURSE, ldap.MOD_DELETE, "member", dn("nina"))
+    check_directory()
+
+    assert (before, group.name) == (False, "networks")
+    assert joined == ["nina", "zoe"]
+    assert members(group) == ["zoe"]  # no user of the directory
+    acts = Entry.objects.filter(act="groups", user="nina").order_by("pk")
+    said = [entry.what for entry in acts]
+    assert said == ["made it, by Uni", "joined it, by Uni", "left it, by Uni"]
+
+
+def members(group: Group) -> list[str]:
+    names = group.user_set.order_by("username")
+    return list(names.values_list("username", flat=True))
+
+
+def test_check_adds_to_groups_and_directory_that_is_away_removes_from_none(
+    server: Server, lab: object
+):
+    sign_in("nina", "nina-pass")
+    lab.DIRECTORY = lab.DIRECTORY._replace(groups=(("networks", COURSE),))
+    server.change(COURSE, ldap.MOD_ADD, "member", dn("nina"))
+    check_directory()
+    lab.DIRECTORY = lab.DIRECTORY._replace(urls=("ldap://127.0.0.1:1",))
+
+    check_directory()
+
+    assert members(Group.objects.get()) == ["nina"]
+
+
+def test_user_who_leaves_a_group_of_the_directory_loses_what_is_shared_with_it(
+    server: Server, lab: object, testbed: Testbed
+):
+    lab.DIRECTORY = lab.DIRECTORY._replace(groups=(("networks", COURSE),))
+    server.change(COURSE, ldap.MOD_ADD, "member", dn("nina"))
+    client = Client()
+    sign_in("nina", "nina-pass", client)
+    group = Group.objects.get()
+    share_with(testbed, group, "viewer", testbed.owner)
+    seen = client.get("/testbeds/olive/lab/").status_code
+    server.change(COURSE, ldap.MOD_DELETE, "member", dn("nina"))
+
+    check_directory()
+
+    assert (seen, client.get("/testbeds/olive/lab/").status_code) == (200, 404)
 
 
 def test_directory_that_is_away_deactivates_nobody(server: Server, lab: object):

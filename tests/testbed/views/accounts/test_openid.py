@@ -13,7 +13,7 @@ from allauth.socialaccount.models import SocialAccount
 from allauth.socialaccount.providers.openid_connect.views import (
     OpenIDConnectOAuth2Adapter,
 )
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
@@ -162,6 +162,27 @@ def test_group_makes_lab_admins_and_takes_it_back(enter: Enter, lab: object, db:
     assert found == {"rita": True, "nina": False}
     assert not User.objects.get(username="rita").is_superuser
     assert Entry.objects.filter(what__contains="is no lab admin any more").exists()
+
+
+def test_groups_of_the_provider_decide_groups_here(enter: Enter, lab: object, db: None):
+    pairs = (("course", "students"), ("staff", "lab-admins"), ("staff", "assistants"))
+    lab.OPENID = lab.OPENID._replace(groups=pairs)
+    Group.objects.create(name="own")
+    enter("s-root", Client())
+    rita = User.objects.get(username="rita")
+    rita.groups.add(Group.objects.get(name="own"))
+    joined = names_of(rita)
+
+    lab.OPENID = lab.OPENID._replace(groups=(("staff", "other"),))
+    enter("s-root", Client())
+
+    assert joined == ["own", "staff"]
+    assert names_of(rita) == ["own"]
+    assert not Group.objects.filter(name="course").exists()
+
+
+def names_of(user: User) -> list[str]:
+    return list(user.groups.order_by("name").values_list("name", flat=True))
 
 
 def test_without_a_group_nobody_becomes_a_lab_admin(enter: Enter, db: None):
@@ -371,6 +392,8 @@ def test_documented_settings_are_read():
         ({"URL": "login.uni.example"}, "use the provider's address"),
         ({"URL": "https://login.uni.example"}, "_CLIENT_ID and"),
         ({"URL": "https://a.example", "CLIENT_ID": "a"}, "_CLIENT_SECRET as well"),
+        ({"URL": "https://a.example", "GROUPS": "course"}, "pairs of a group here"),
+        ({"URL": "https://a.example", "GROUPS": "=students"}, "pairs of a group here"),
     ],
 )
 def test_settings_that_cannot_be_stop_the_start(

@@ -15,8 +15,7 @@ from django.contrib.auth import get_backends
 from django.db.models import F
 from django.utils import timezone
 
-from testbed.accounts.admins import set_admin
-from testbed.accounts.directory_accounts import DirectoryAway, Standing, leave
+from testbed.accounts.directory.accounts import DirectoryAway, Standing, apply, leave
 from testbed.models import DirectoryEntry
 from testbed.models.accounts.directory import DIRECTORY_PASSWORD
 
@@ -54,7 +53,7 @@ def check_directory() -> None:
     for row, one in found:
         DirectoryEntry.objects.filter(pk=row.pk).update(checked_at=timezone.now())
         if one.is_member:
-            set_admin(row.user, one.is_admin, settings.DIRECTORY.name)
+            apply(row.user, one)
         else:
             leave(row)
 

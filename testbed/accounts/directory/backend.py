@@ -1,7 +1,7 @@
 """Sign-in with the passwords of an LDAP directory, by django-auth-ldap.
 
 The library searches, escapes, binds and asks for groups. Its own way from an entry to
-an account, by the name, is not used: `directory_accounts.py` binds them by the entry's
+an account, by the name, is not used: `accounts.py` binds them by the entry's
 id. The entry is searched before an account is looked at, also for accounts with a
 password here, so that times tell nothing of which accounts there are.
 """
@@ -24,7 +24,8 @@ from django_auth_ldap.config import (
 )
 from ldap.filter import escape_filter_chars
 
-from testbed.accounts.directory_accounts import (
+from testbed.accounts.admins import memberships_of
+from testbed.accounts.directory.accounts import (
     GUID,
     DirectoryAway,
     Entry,
@@ -34,7 +35,7 @@ from testbed.accounts.directory_accounts import (
     read,
     written,
 )
-from testbed.accounts.directory_line import connect
+from testbed.accounts.directory.line import connect
 from testbed.environment import Directory
 
 logger = logging.getLogger(__name__)
@@ -179,9 +180,11 @@ def _away() -> DirectoryAway:
 
 def _standing(ldap_user: Any) -> Standing:
     rule = settings.DIRECTORY
+    theirs = {their for _, their in rule.groups}
     return Standing(
         not rule.group or _is_in(ldap_user, rule.group),
         _is_in(ldap_user, rule.admin_group) if rule.admin_group else None,
+        memberships_of(rule.groups, [one for one in theirs if _is_in(ldap_user, one)]),
     )
 
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from orchestration.errors import TestbedError
 from orchestration.terminal import plain
 from testbed.access.record import write
-from testbed.accounts.admins import set_admin
+from testbed.accounts.admins import Memberships, set_admin, set_groups
 from testbed.models import DirectoryEntry
 from testbed.models.accounts.directory import (
     DIRECTORY_PASSWORD,
@@ -53,10 +53,13 @@ class NotAdmitted(DirectoryRefused):
 
 
 class Standing(NamedTuple):
-    """Whether a user may use the lab, and is a lab admin; None: it does not decide."""
+    """Whether a user may use the lab, is a lab admin (None: it does not decide), and is
+    in each of the groups here that the directory decides.
+    """
 
     is_member: bool
     is_admin: bool | None = None
+    groups: Memberships = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +139,14 @@ def admit(entry: Entry, standing: Standing) -> User:
         )
     user = _come_back(row) if row else _make(entry)
     _update(user, entry)
-    set_admin(user, standing.is_admin, settings.DIRECTORY.name)
+    apply(user, standing)
     return user
+
+
+def apply(user: User, standing: Standing) -> None:
+    """Give a user the rights and groups of the standing there, and take others."""
+    set_admin(user, standing.is_admin, settings.DIRECTORY.name)
+    set_groups(user, standing.groups, settings.DIRECTORY.name)
 
 
 def leave(row: DirectoryEntry) -> None:

@@ -1,0 +1,1 @@
+"""Accounts of an LDAP directory's users: the sign-in, what binds them, and their end."""
