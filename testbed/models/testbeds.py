@@ -17,6 +17,12 @@ MOST_DESCRIPTION = 200
 MOST_NAME = 40
 
 
+def directory_of(key: str) -> Path:
+    """Return the folder on main of the testbed with a key."""
+    root: Path = settings.TESTBEDS_DIR
+    return root / key
+
+
 class TestbedQuerySet(models.QuerySet["Testbed"]):
     """Selects the testbeds that a user may see."""
 
@@ -129,7 +135,7 @@ class Testbed(models.Model):
     @property
     def directory(self) -> Path:
         """The testbed's folder on main."""
-        return Path(settings.TESTBEDS_DIR) / self.slug
+        return directory_of(self.slug)
 
     @property
     def project(self) -> Project:

@@ -85,17 +85,25 @@ def web_name(request: HttpRequest) -> str:
 
 
 def ways_into(
-    state: State, project: Project, guests: Iterable[GuestState], *, web: str
+    state: State,
+    project: Project,
+    guests: Iterable[GuestState],
+    *,
+    web: str,
+    hosts: Iterable[Host] | None = None,
 ) -> list[SshWay]:
     """Return the ways into those guests that have an account and a known address.
 
-    `web` is the name under which the user's browser reaches main.
+    `web` is the name under which the user's browser reaches main, `hosts` are all hosts,
+    where they were asked before.
     """
-    hosts = {row.name: through(row, web) for row in Host.objects.all()}
+    known = Host.objects.all() if hosts is None else hosts
+    rows = {row.name: row for row in known}
     found = []
     for guest in guests:
         way = state.way_to(guest)
-        host = hosts.get(way.host)
+        row = rows.get(way.host)
+        host = through(row, web) if row else None
         words = (way.address, guest.user, *((host.address, host.user) if host else ()))
         if host is None or not guest.seed or not all(map(_WORD.fullmatch, words)):
             continue

@@ -54,6 +54,7 @@ from testbed.access.limits import (
 from testbed.models import ImageStore, LabSnapshot, PlannedStart, Run, Testbed
 from testbed.models.hosts import wait_for_other_plans
 from testbed.models.snapshots.lab import StoredBytes
+from testbed.models.testbeds import directory_of
 from testbed.testbeds.capacity import COMING_UP, DEPLOYED
 
 # Bytes by host.
@@ -105,7 +106,8 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
 def held_by(testbed: Testbed) -> Bytes:
     """Return the bytes that a testbed's disks and seeds may take, by host."""
     snapshots = LabSnapshot.objects.stored_in([testbed]).get(testbed.pk, {})
-    return _held(testbed, snapshots, is_whole=testbed.condition in Testbed.DEPLOYED)
+    is_whole = testbed.condition in Testbed.DEPLOYED
+    return _held(testbed.project, snapshots, is_whole=is_whole)
 
 
 def held_by_each(testbeds: QuerySet[Testbed]) -> dict[int, Bytes]:
@@ -114,13 +116,13 @@ def held_by_each(testbeds: QuerySet[Testbed]) -> dict[int, Bytes]:
     queued = PlannedStart.objects.queued()
     snapshots = LabSnapshot.objects.stored_in(testbeds)
     return {
-        one.pk: _held(
-            one,
-            snapshots.get(one.pk, {}),
-            is_whole=one.pk in whole,
-            queued=queued.get(one.pk),
+        pk: _held(
+            Project(directory_of(key)),
+            snapshots.get(pk, {}),
+            is_whole=pk in whole,
+            queued=queued.get(pk),
         )
-        for one in testbeds.defer("started", "description")
+        for pk, key in testbeds.order_by().values_list("pk", "slug")
     }
 
 
@@ -227,20 +229,19 @@ def virtual_bytes(image: ImageState) -> int:
 
 
 def _held(
-    testbed: Testbed,
+    project: Project,
     snapshots: Mapping[Place, StoredBytes],
     *,
     is_whole: bool,
     queued: int | None = None,
 ) -> Bytes:
-    project = testbed.project
-    files = _held_files(project.directory, project.stamps(), is_whole, queued)
+    files = _held_files(str(project.directory), project.stamps(), is_whole, queued)
     return _by_host(files, snapshots, kept_sizes(project))
 
 
 @lru_cache(maxsize=4096)
 def _held_files(
-    directory: Path, stamps: tuple[Stamp, ...], is_whole: bool, queued: int | None
+    directory: str, stamps: tuple[Stamp, ...], is_whole: bool, queued: int | None
 ) -> _Files:
     """Compute the bytes of a testbed's files, of two with one path the larger.
 
@@ -249,7 +250,7 @@ def _held_files(
     `is_whole`: all its disks may exist, and not only those with a record. `queued` is
     the run in the queue that will make those of its own state.
     """
-    project = Project(directory)
+    project = Project(Path(directory))
     try:
         planned = PlannedStart.objects.states_of(queued) if queued else ()
         states = (*project.read_all(), *planned)

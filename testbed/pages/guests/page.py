@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from orchestration.plan.model import Command, Kind
 from orchestration.state.model import GuestState, State
 from testbed.models import Host, Run, Task, Testbed
 from testbed.models.runs import RunQuerySet
@@ -26,7 +25,7 @@ from testbed.pages.guests.work import (
     runs_of,
     scripts_of,
     serial_log_of,
-    tasks_of,
+    work_on,
 )
 from testbed.pages.overview import GuestRow, guests_of
 from testbed.pages.traffic import Rate
@@ -141,22 +140,19 @@ def guest_page(
         return None
     alone = found.state.model_copy(update={"guests": (found.guest,)})
     (row,) = guests_of(testbed, alone)
-    checks = tasks_of(testbed, name, (Command.CHECK,), Kind.CHECK_GUESTS)
-    check = facts = checks.first()
-    if check and check.found is None:
-        facts = checks.filter(found__isnull=False).first()
+    work = work_on(testbed, row.guest)
     return GuestPage(
         row=row,
         host=next((one for one in lab.hosts if one.name == row.guest.host), None),
         is_removed=found.is_removed,
         is_edited=not found.is_removed and is_edited(testbed, found.state),
-        interfaces=tuple(interfaces_of(row, found_by(facts).get("addresses"))),
+        interfaces=tuple(interfaces_of(row, found_by(work.facts).get("addresses"))),
         disks=tuple(disks_of(alone, row.guest)),
         clones=other_clones(found.state, row.guest),
-        scripts=tuple(scripts_of(testbed, row.guest)),
-        check=check,
-        facts=facts,
-        serial_log=serial_log_of(testbed, name),
+        scripts=tuple(scripts_of(row.guest, work.scripts)),
+        check=work.check,
+        facts=work.facts,
+        serial_log=serial_log_of(testbed, name, work.log),
         snapshot_count=_snapshots(testbed, name),
         runs=tuple(runs_of(runs, name)),
     )

@@ -1,20 +1,24 @@
 """The work on one guest: runs, checks, its scripts and its serial log, from rows."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from orchestration.instructions.execution.serial_logs import log_name
 from orchestration.plan.model import ON_GUESTS, Command, Kind
-from orchestration.state.model import GuestState, ScriptState
+from orchestration.state.model import GuestState
 from testbed.models import Task, Testbed
 from testbed.models.runs import RunQuerySet
 from testbed.pages.execution.fetched import query_of
 from testbed.pages.overview import script_status
 
 RUNS_SHOWN = 10
+SCRIPTS = (Kind.SET_UP_GUESTS, Kind.RUN_SCRIPTS)
 ENDED = (Task.Status.DONE, Task.Status.WARNING, Task.Status.FAILED)
 
 
@@ -38,18 +42,53 @@ class SerialLog:
     query: str
 
 
-def tasks_of(
-    testbed: Testbed, name: str, commands: Collection[Command], kind: Kind
+class Work(NamedTuple):
+    """The newest tasks on a guest that its page shows, by kind; at most one query.
+
+    `check` is the last that checked it, `facts` the last that read facts of it.
+    """
+
+    check: Task | None
+    facts: Task | None
+    log: Task | None
+    scripts: Mapping[Kind, Task]
+
+
+def work_on(testbed: Testbed, guest: GuestState) -> Work:
+    """Return the newest tasks on a guest: of checks, serial logs and scripts."""
+    checks = _tasks(testbed, guest, (Command.CHECK,), Kind.CHECK_GUESTS)
+    logs = _tasks(testbed, guest, (Command.EXEC,), Kind.FETCH_SERIAL_LOGS)
+    wanted = [
+        checks,
+        checks.filter(found__isnull=False),
+        logs.filter(status=Task.Status.DONE),
+        *(_ends(testbed, guest, kind, path) for kind, path in _paths_of(guest)),
+    ]
+    newest = (Q(pk__in=tasks.values("pk")[:1]) for tasks in wanted)
+    rows = Task.objects.filter(reduce(or_, newest)).order_by("-pk")
+    unread = ("instruction__run__plan", "instruction__run__options")
+    found: dict[str, list[Task]] = {}
+    for task in rows.select_related("instruction__run").defer(*unread):
+        found.setdefault(task.instruction.kind, []).append(task)
+    checked = found.get(Kind.CHECK_GUESTS, [])
+    return Work(
+        next(iter(checked), None),
+        next((task for task in checked if task.found is not None), None),
+        next(iter(found.get(Kind.FETCH_SERIAL_LOGS, [])), None),
+        {kind: found[kind][0] for kind in SCRIPTS if kind in found},
+    )
+
+
+def _tasks(
+    testbed: Testbed, guest: GuestState, commands: Collection[Command], kind: Kind
 ) -> QuerySet[Task]:
     """Return the tasks of one kind that these commands had on a guest, newest first."""
-    tasks = Task.objects.filter(
+    return Task.objects.filter(
         instruction__run__testbed=testbed,
         instruction__run__command__in=commands,
         instruction__kind=kind,
-        resource=name,
-    )
-    newest = tasks.select_related("instruction__run").order_by("-pk")
-    return newest.defer("instruction__run__plan", "instruction__run__options")
+        resource=guest.name,
+    ).order_by("-pk")
 
 
 def runs_of(runs: RunQuerySet, name: str) -> RunQuerySet:
@@ -59,8 +98,8 @@ def runs_of(runs: RunQuerySet, name: str) -> RunQuerySet:
     return runs.listed().filter(Exists(touching))[:RUNS_SHOWN]
 
 
-def scripts_of(testbed: Testbed, guest: GuestState) -> Iterable[Script]:
-    """Yield a guest's scripts."""
+def scripts_of(guest: GuestState, tasks: Mapping[Kind, Task]) -> Iterable[Script]:
+    """Yield a guest's scripts, with the tasks that say how they ended."""
     marks = guest.markers
     found = (
         (Kind.SET_UP_GUESTS, guest.setup_script, marks.script, marks.script_exit_code),
@@ -75,25 +114,25 @@ def scripts_of(testbed: Testbed, guest: GuestState) -> Iterable[Script]:
         if script is not None:
             title = "Setup" if kind is Kind.SET_UP_GUESTS else "Run"
             status = script_status(script, digest, exit_code)
-            task = _last_of(testbed, guest.name, kind, script)
-            yield Script(title, script.path, status, exit_code, task)
+            yield Script(title, script.path, status, exit_code, tasks.get(kind))
 
 
-def _last_of(
-    testbed: Testbed, name: str, kind: Kind, script: ScriptState
-) -> Task | None:
-    """Return the newest task that says how this script ended."""
-    said = Q(message__startswith=f"{script.path} ") | Q(
-        detail__startswith=f"{script.path} "
-    )
-    tasks = tasks_of(testbed, name, (Command.UP, Command.UP_GUESTS), kind)
-    return tasks.filter(said, status__in=ENDED).first()
+def _paths_of(guest: GuestState) -> Iterator[tuple[Kind, str]]:
+    scripts = (guest.setup_script, guest.run_script)
+    for kind, script in zip(SCRIPTS, scripts, strict=True):
+        if script is not None:
+            yield kind, script.path
 
 
-def serial_log_of(testbed: Testbed, name: str) -> SerialLog | None:
-    """Return the newest log that was fetched; None if there is none, or it is gone."""
-    fetches = tasks_of(testbed, name, (Command.EXEC,), Kind.FETCH_SERIAL_LOGS)
-    task = fetches.filter(status=Task.Status.DONE).first()
+def _ends(testbed: Testbed, guest: GuestState, kind: Kind, path: str) -> QuerySet[Task]:
+    """Return the tasks that say how a script ended."""
+    said = Q(message__startswith=f"{path} ") | Q(detail__startswith=f"{path} ")
+    tasks = _tasks(testbed, guest, (Command.UP, Command.UP_GUESTS), kind)
+    return tasks.filter(said, status__in=ENDED)
+
+
+def serial_log_of(testbed: Testbed, name: str, task: Task | None) -> SerialLog | None:
+    """Return the log that a task fetched; None if there is none, or it is gone."""
     if task is None:
         return None
     folder = testbed.project.fetched(task.instruction.run_id) / name

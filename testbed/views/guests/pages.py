@@ -38,7 +38,7 @@ def show(request: Request, address: Address, name: str) -> HttpResponse:
         raise Http404(f"Testbed {testbed} has no guest {name!r}.")
     if wants_json(request):
         return JsonResponse(page.to_json())
-    context = _context(request, testbed, page) | {"all_hosts": lab.hosts}
+    context = _context(request, testbed, page, lab) | {"all_hosts": lab.hosts}
     if request.htmx:  # the charts of the page stay, and ask for themselves
         return render(request, "guests/_page.html", context)
     period = Period.of(request.GET.get("load"))
@@ -46,7 +46,9 @@ def show(request: Request, address: Address, name: str) -> HttpResponse:
     return render(request, "guests/page.html", context | {"load": load})
 
 
-def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, object]:
+def _context(
+    request: Request, testbed: Testbed, page: GuestPage, lab: Lab
+) -> dict[str, object]:
     is_usable = testbed.condition in Testbed.DEPLOYED and not page.is_removed
     active = testbed.runs.active().select_related("asked_by").defer("plan")
     running = sorted(active, key=lambda run: not run.is_exclusive)
@@ -65,7 +67,7 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
         "verbs": VERBS.values() if request.may.allows(Act.POWER) else (),
         "ways": ways_for(request.user, testbed),
         "keys": key_status(testbed, page.row.guest),
-        "ssh": _ssh(request, testbed, page.row.guest),
+        "ssh": _ssh(request, testbed, page.row.guest, lab),
         "protection": protections_of(testbed).get(page.row.guest.name),
         "may_save_image": request.may.allows(Act.SAVE_IMAGE),
         "may_protect": request.may.allows(Act.PROTECT),
@@ -73,11 +75,14 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
     }
 
 
-def _ssh(request: Request, testbed: Testbed, guest: GuestState) -> SshWay | None:
+def _ssh(
+    request: Request, testbed: Testbed, guest: GuestState, lab: Lab
+) -> SshWay | None:
     """Return the way into the guest that the user may take, if there is any."""
     found = find_guest(testbed, guest.name)
     if found is None or not request.may.allows(Act.SSH):
         return None
     web = web_name(request)
-    ways = ways_into(found.state, testbed.project, (guest,), web=web)
+    project, hosts = testbed.project, lab.hosts
+    ways = ways_into(found.state, project, (guest,), web=web, hosts=hosts)
     return ways[0] if ways else None
