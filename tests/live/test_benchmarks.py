@@ -23,10 +23,12 @@ SMALL = {
         *("--only", "commands,copies,page"),
     ),
     "web": ("--seconds", "1", "--mib", "2"),
-    "cli": ("--guests", "4", "--hosts", "2", "--repeat", "1"),
+    "requests.cli": (
+        *("--guests", "4", "--hosts", "2", "--repeat", "1", "--follow", "2"),
+    ),
 }
 # Each starts a whole product; those of every day's suite stand for the others.
-SLOW = ("logs", "web", "cli")
+SLOW = ("logs", "web", "requests.cli")
 TIMEOUT_S = 240
 
 

@@ -2,7 +2,8 @@
 
 `testbed --help` and `check` of a large YAML stand beside `python -c pass` and PyYAML
 alone, `status` beside a Python process that sends the same two requests with httpx to
-the same server. Processes are started one after the other.
+the same server. Processes are started one after the other. A last one follows a run of
+10,000 lines a second; its memory must not grow.
 """
 
 import os
@@ -15,9 +16,11 @@ from statistics import median
 from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.orchestrator import write_testbed
 from benchmarks.requests.api import MAKE
+from benchmarks.requests.following import MIB, follow
 from tests.live.stack import CHECKOUT, Stack, simulated_stack
 
 HELP_MS, CHECK_S, STATUS_MS = 150, 1, 300
+LINES_PER_S, GROWTH_MIB = 10_000, 10
 PROGRAM = ("-m", "testbed.client.terminal.program")
 BARE = """
 import httpx, os
@@ -39,6 +42,7 @@ def main() -> int:
     options.add_argument("--guests", type=int, default=1000)
     options.add_argument("--hosts", type=int, default=20)
     options.add_argument("--repeat", type=int, default=15)
+    options.add_argument("--follow", type=float, default=30, help="seconds of lines")
     chosen = options.parse_args()
     with folder(keep=chosen.keep) as place:
         write_testbed(place / "large", chosen.guests, chosen.hosts)
@@ -47,6 +51,7 @@ def main() -> int:
             stack.add_user("admin", is_admin=True)
             stack.client("admin").create_testbed("small", place / "small")
             table = measure(stack, place, chosen.guests, chosen.repeat)
+            followed(table, place, chosen.follow)
     return conclude(table, strict=chosen.strict)
 
 
@@ -81,6 +86,20 @@ def measure(stack: Stack, place: Path, guests: int, repeat: int) -> Table:
     table.add("testbed status", status * 1000, "ms", at_most=STATUS_MS)
     table.add("  ratio", status / bare)
     return table
+
+
+def followed(table: Table, place: Path, seconds: float) -> None:
+    """Add the memory of a client that follows many lines."""
+    environment = os.environ | {
+        "PYTHONPATH": str(CHECKOUT),
+        "XDG_CONFIG_HOME": str(place / "home"),
+        "TESTBED_TOKEN": "tb_x",
+    }
+    found = follow(PROGRAM, place, environment, per_s=LINES_PER_S, seconds=seconds)
+    growth = (found.peak_bytes - found.early_bytes) / MIB
+    table.add(f"attach, {LINES_PER_S:,} lines a second sent", found.lines_per_s)
+    table.add("  memory at the end", found.peak_bytes / MIB, "MiB")
+    table.add("  growth after its start", growth, "MiB", at_most=GROWTH_MIB)
 
 
 def _seconds(words: tuple[str, ...], at: Path, environment: dict[str, str]) -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.compose.files import HEAD_BYTES, FolderFiles
+from orchestration.compose.files import HEAD_BYTES, AskedOnce, FolderFiles
 
 
 @pytest.fixture
@@ -77,3 +77,23 @@ def test_pipe_is_no_file(folder: Path) -> None:
     assert files.exists("pipe")
     assert not files.is_file("pipe")
     assert files.head("pipe") == b""
+
+
+def test_each_question_about_a_path_is_asked_once(folder: Path) -> None:
+    asked: list[str] = []
+
+    class Counted(FolderFiles):
+        def exists(self, path: str) -> bool:
+            asked.append(path)
+            return super().exists(path)
+
+    files = AskedOnce(Counted(folder))
+
+    assert [files.exists(path) for path in ("a.sh", "none", "a.sh")] == [
+        True,
+        False,
+        True,
+    ]
+    assert asked == ["a.sh", "none"]
+    assert files.is_file("a.sh")
+    assert files.head("a.sh").startswith(b"#!/bin/sh\n")

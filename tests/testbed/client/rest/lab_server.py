@@ -1,4 +1,4 @@
-"""A small server of one run behind TLS, with an authority of its own, and a proxy.
+"""A small server of one run, behind TLS or not, with an authority, and a proxy.
 
 The certificate is for `lab.test`, a name that only the proxy knows, and 127.0.0.1.
 """
@@ -9,7 +9,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -100,9 +100,20 @@ class Authority:
         )
 
 
+def end_at_once(connection: ServerConnection) -> None:
+    """Tell the end of the run."""
+    end = {"type": "run", "status": "succeeded", "message": "", "hint": ""}
+    connection.send(json.dumps(end))
+
+
 @contextmanager
-def lab_server(tls: ssl.SSLContext, *, version: str = "1.1.0") -> Iterator[int]:
-    """Serve a signed-in user and one run that has succeeded; yield the port."""
+def lab_server(
+    tls: ssl.SSLContext | None,
+    *,
+    version: str = "1.1.0",
+    tell: Callable[[ServerConnection], None] = end_at_once,
+) -> Iterator[int]:
+    """Serve a signed-in user and one run, which `tell` tells; yield the port."""
     run = {"run": RUN, "instructions": [], "status": "succeeded"}
     answers = {
         "/api/v1/openapi.json": {"info": {"version": version}},
@@ -119,8 +130,7 @@ def lab_server(tls: ssl.SSLContext, *, version: str = "1.1.0") -> Iterator[int]:
 
     def follow(connection: ServerConnection) -> None:
         connection.recv()
-        end = {"type": "run", "status": "succeeded", "message": "", "hint": ""}
-        connection.send(json.dumps(end))
+        tell(connection)
 
     with serve(follow, "127.0.0.1", 0, ssl=tls, process_request=answered) as server:
         thread = threading.Thread(target=server.serve_forever)
