@@ -23,6 +23,7 @@ import httpx
 
 from testbed.client.api import Client
 from tests.live import migrated
+from tests.live.kept_shell import KeptShell
 from tests.live.namespace_host import NamespaceHost, images, wire
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,7 @@ class Stack:
         # Modules that the worker imports besides its own.
         self.worker_modules: tuple[str, ...] = ()
         self.on_main = True
+        self._shell: KeptShell | None = None
         self.environment = os.environ | {
             "TESTBED_DATA_DIR": str(self.data),
             "TESTBED_REDIS_URL": f"unix://{folder}/redis.sock",
@@ -249,7 +251,12 @@ class Stack:
 
     def shell(self, code: str) -> str:
         """Run Python code inside the product, as `manage.py shell` does."""
-        return self.manage("shell", "-v", "0", "-c", code)
+        if self._shell is None:
+            words = self.main.argv() if self.on_main else []
+            self._shell = KeptShell(
+                words, environment=self.environment, log=self.folder / "shell.log"
+            )
+        return self._shell.run(code)
 
     def add_user(self, *names: str, is_admin: bool = False) -> None:
         """Create users with the password PASSWORD."""
@@ -279,6 +286,9 @@ class Stack:
 
     def stop_all(self) -> None:
         """End everything that was started."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
         for name in reversed(list(self.processes)):
             self.stop(name)
         if self.on_main:
