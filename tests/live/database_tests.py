@@ -7,8 +7,8 @@ one as on the other. So these run there, new ones without a line here:
 * the tests of FOLDERS, whose subjects are such;
 * tests that ask for transactions of their own, but for those of ASKERS: there a thread
   of a server is the reason;
-* those marked `database`, wherever they are. The walk of routes is one: it opens each
-  page once.
+* those marked `database`, wherever they are. The walks of routes and of operations are
+  such: they open each page, and do each operation of the API.
 
 With `--database-tests=all` all run that use a database.
 """
@@ -20,7 +20,6 @@ FOLDERS = tuple(
     f"{PLACE}/{folder}/"
     for folder in (
         "access",
-        "api",
         "expiry",
         "reservations",
         "runs",

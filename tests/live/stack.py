@@ -22,10 +22,13 @@ from pathlib import Path
 import httpx
 
 from testbed.client.api import Client
+from tests.live import migrated
+from tests.live.kept_shell import KeptShell
 from tests.live.namespace_host import NamespaceHost, images, wire
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PASSWORD = "a password for tests only"
+MIGRATE = ("migrate", "--verbosity", "0")
 START_TIMEOUT_S = 180
 STAND_IN_BYTES = 1024 * 1024
 # Below what the kernel gives to whoever asks for any port: nobody takes it meanwhile.
@@ -63,6 +66,7 @@ class Stack:
         # Modules that the worker imports besides its own.
         self.worker_modules: tuple[str, ...] = ()
         self.on_main = True
+        self._shell: KeptShell | None = None
         self.environment = os.environ | {
             "TESTBED_DATA_DIR": str(self.data),
             "TESTBED_REDIS_URL": f"unix://{folder}/redis.sock",
@@ -90,8 +94,7 @@ class Stack:
             list(pool.map(self._start_host, (self.main, self.other), (1, 2)))
         self.start_redis()
         self.main.wait_until_it_reaches(self.other)
-        self._manage_all(
-            ("migrate", "--verbosity", "0"),
+        self._make_database(
             ("add_host", "main", "--main", "--address", self._address(1)),
             self._adding("host-b", self.other, 2),
         )
@@ -141,6 +144,14 @@ class Stack:
         words = ("--address", self._address(number), "--identity-file", str(self.key))
         return ("add_host", name, *words, "--host-key-file", key_of_host)
 
+    def _make_database(self, *added: tuple[str, ...]) -> None:
+        """Migrate, and run the commands that add the hosts."""
+        database = self.data / "db.sqlite3"
+        if not migrated.was_copied(database):
+            self.manage(*MIGRATE)
+            migrated.keep(database)
+        self._manage_all(*added)
+
     def _manage_all(self, *commands: tuple[str, ...]) -> None:
         """Run commands of manage.py in one process: each start takes a second."""
         self.shell(
@@ -158,7 +169,7 @@ class Stack:
         self.start_redis()
         added = [("add_host", "main", "--simulated", "--main")]
         added += [("add_host", f"host-{n:02}", "--simulated") for n in range(1, hosts)]
-        self._manage_all(("migrate", "--verbosity", "0"), *added)
+        self._make_database(*added)
         self.start_worker()
         self.start_web()
 
@@ -240,7 +251,12 @@ class Stack:
 
     def shell(self, code: str) -> str:
         """Run Python code inside the product, as `manage.py shell` does."""
-        return self.manage("shell", "-v", "0", "-c", code)
+        if self._shell is None:
+            words = self.main.argv() if self.on_main else []
+            self._shell = KeptShell(
+                words, environment=self.environment, log=self.folder / "shell.log"
+            )
+        return self._shell.run(code)
 
     def add_user(self, *names: str, is_admin: bool = False) -> None:
         """Create users with the password PASSWORD."""
@@ -270,6 +286,9 @@ class Stack:
 
     def stop_all(self) -> None:
         """End everything that was started."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
         for name in reversed(list(self.processes)):
             self.stop(name)
         if self.on_main:

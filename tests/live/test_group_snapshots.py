@@ -14,6 +14,7 @@ import pytest
 from orchestration.project import groups
 from testbed.client.api import Client, Frame
 from tests.live.faults import kill_worker, start_worker
+from tests.live.pauses import pauses
 from tests.live.stack import Stack
 from tests.live.traffic import reached
 from tests.live.watch import DATA, Guest, Ran, cancel, key_of, project, ran, wait_until
@@ -25,7 +26,8 @@ NAMES = NEAR + FAR
 FAR_ADDRESS = "10.0.0.8"
 # A clock is read over SSH, on a busy machine.
 CLOCK_S = 30
-RESUMED_WITHIN_S = 10
+PAUSED_WITHIN_S = 60
+RESUMED_WITHIN_S = 60
 # Counts on both ends of a connection that lives as long as both guests remember it.
 LISTEN = "(tail -f /dev/null | nc -l -p 77 > /root/heard 2>&1 &)"
 SAY = "((i=0; while sleep 0.2; do echo $((i+=1)); done | nc %s 77) > /dev/null 2>&1 &)"
@@ -62,6 +64,15 @@ def states(stack: Stack) -> dict[str, str]:
         return dict(zip(NAMES, found, strict=True))
 
 
+def wait_until_all_run(stack: Stack) -> None:
+    """Wait for the hosts to resume their guests by themselves."""
+    wait_until(
+        lambda: set(states(stack).values()) == {"running"},
+        "guests stand still",
+        timeout_s=RESUMED_WITHIN_S,
+    )
+
+
 def snapshots(stack: Stack) -> dict[str, str]:
     return {name: virsh(stack, name, "snapshot-list", "--name") for name in NAMES}
 
@@ -83,28 +94,19 @@ def on_all(guests: dict[str, Guest], command: str) -> dict[str, str]:
         return dict(zip(guests, found, strict=True))
 
 
-def struck(client: Client, run: Ran, strike: Callable[[], None]) -> None:
-    """Drive a run, and strike when its task has begun."""
+def struck(stack: Stack, client: Client, run: Ran, strike: Callable[[], None]) -> None:
+    """Drive a run, and strike as soon as its task has paused all guests."""
 
     def take(frame: Frame) -> None:
         run.frames.append(frame)
         kind = run.started.instructions[0]["kind"]
         if run.is_at(frame, kind, "task-started"):
+            for _ in NAMES:
+                assert paused.acquire(timeout=PAUSED_WITHIN_S), states(stack)
             strike()
 
-    client.drive(run.started, take)
-
-
-def wait_for_a_pause(stack: Stack) -> None:
-    """Return as soon as a guest of each host stands still."""
-    until = time.monotonic() + 30
-    with ThreadPoolExecutor(2) as pool:
-        while time.monotonic() < until:
-            names = (NEAR[0], FAR[0])
-            found = pool.map(lambda name: virsh(stack, name, "domstate"), names)
-            if "paused" in set(found):
-                return
-    raise AssertionError(f"no guest was seen paused: {states(stack)}")
+    with pauses(stack.main, stack.other) as paused:
+        client.drive(run.started, take)
 
 
 def test_all_go_back_to_one_moment_and_on_together(
@@ -174,22 +176,15 @@ def test_guests_run_on_when_the_worker_is_killed_while_all_are_paused(
     stack: Stack, owner: Client, guests: dict[str, Guest]
 ):
     boots = on_all(guests, "cat /proc/sys/kernel/random/boot_id")
-    run, seconds = begun(owner, "create", "half"), list[float]()
+    run = begun(owner, "create", "half")
 
     def strike() -> None:
-        wait_for_a_pause(stack)
         kill_worker(stack)
-        began = time.monotonic()
-        wait_until(
-            lambda: set(states(stack).values()) == {"running"},
-            "guests stand still",
-        )
-        seconds.append(time.monotonic() - began)
+        wait_until_all_run(stack)
         start_worker(stack)
 
-    struck(owner, run, strike)
+    struck(stack, owner, run, strike)
 
-    assert seconds[0] < RESUMED_WITHIN_S
     assert run.status == "interrupted", run.words
     wait_until(
         lambda: groups.journal(project(stack, SLUG)) is None,
@@ -206,10 +201,9 @@ def test_cancelled_run_leaves_all_or_none(
     run = begun(owner, "create", "x")
 
     def strike() -> None:
-        wait_for_a_pause(stack)
         cancel(owner, run.started.number)
 
-    struck(owner, run, strike)
+    struck(stack, owner, run, strike)
 
     is_taken = run.finished(key_of(stack, SLUG))["status"] == "done"
     assert snapshots(stack) == dict.fromkeys(NAMES, "x" if is_taken else "")
@@ -219,21 +213,14 @@ def test_cancelled_run_leaves_all_or_none(
 def test_guests_of_a_lost_host_run_on_and_none_keeps_the_half(
     stack: Stack, owner: Client, guests: dict[str, Guest]
 ):
-    run, seconds = begun(owner, "create", "lost"), list[float]()
+    run = begun(owner, "create", "lost")
 
     def strike() -> None:
-        wait_for_a_pause(stack)
         stack.other.cut()
-        began = time.monotonic()
-        wait_until(
-            lambda: set(states(stack).values()) == {"running"},
-            "guests stand still",
-        )
-        seconds.append(time.monotonic() - began)
+        wait_until_all_run(stack)
 
     try:
-        struck(owner, run, strike)
-        assert seconds[0] < RESUMED_WITHIN_S
+        struck(stack, owner, run, strike)
         assert run.status == "failed", run.words
         assert {snapshots(stack)[name] for name in NEAR} == {""}
     finally:

@@ -22,7 +22,7 @@ from tests.deployed_files import CONSOLES, DEPLOY, WORKER, rights, setting
 from tests.live.conftest import TOOLS as HOST_TOOLS
 from tests.live.console_page import console_page
 from tests.live.namespace_host import images
-from tests.live.stack import CHECKOUT, Stack
+from tests.live.stack import CHECKOUT, MIGRATE, Stack
 from tests.live.stack import PASSWORD as USERS_PASSWORD
 from tests.live.watch import project
 
@@ -91,9 +91,9 @@ def account(number: int, *groups: int) -> list[str]:
 class SeparateAccounts(Stack):
     """The product on real hosts, with an account for each of its processes."""
 
-    def _manage_all(self, *commands: tuple[str, ...]) -> None:
+    def _make_database(self, *added: tuple[str, ...]) -> None:
         """Run each command with its own account: the web's makes the database."""
-        for words in commands:
+        for words in (MIGRATE, *added):
             self.manage(*words)
 
     def start_redis(self) -> None:

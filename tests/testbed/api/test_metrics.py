@@ -20,6 +20,7 @@ from testbed.models import Batch, Host, ObservedGuest, Run, Testbed
 from tests.deployed_files import DEPLOY
 from tests.testbed.conftest import MakeRun
 
+pytestmark = pytest.mark.database
 TOKEN = "a-token-of-thirty-two-characters"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 
 from testbed.access.permissions import Act, OwnAct, Permissions, is_in_scope
 from testbed.access.roles import Role
@@ -19,6 +19,7 @@ from tests.testbed.api.conftest import ALL, Ask, asker
 from tests.testbed.conftest import YAML, MakeRun, ShareWith
 
 PERSONAS = ("anonymous", "stranger", "viewer", "operator", "editor", "owner", "admin")
+MOST = ("owner", "admin")
 ROLES = {role.value: role for role in Role} | {"admin": Role.ADMIN}
 LAB = "/testbeds/olive/lab"
 COMMAND = {"form": "command", "selection": "web", "words": ["true"]}
@@ -723,14 +724,23 @@ def test_table_knows_every_operation_by_a_name_of_its_own():
     assert sorted(operations()) == sorted(TABLE)
 
 
+@pytest.mark.database
 @pytest.mark.parametrize("scope", Scope)
 def test_each_persona_gets_what_the_table_says(
     users: dict[str, User | None], run: Run, scope: Scope
 ):
+    """All ask with the scope of the act, those who may most with the other scopes, too.
+
+    On PostgreSQL each operation has to work; rights are the same there.
+    """
+    is_there = connection.vendor == "postgresql"
     wrong = []
-    for persona in PERSONAS:
+    for persona in MOST if is_there else PERSONAS:
         ask = asker(users[persona], scope)
         for name, (method, path, body, of, act, status) in TABLE.items():
+            is_others = not is_in_scope(act, frozenset({scope}))
+            if is_others and (is_there or persona not in MOST):
+                continue
             found = undone(ask, run, method, path, body)
             wanted = expected(persona, scope, of, act, status)
             if found != wanted:

@@ -12,6 +12,7 @@ from tests.testbed.api.conftest import ALL, Ask, asker
 from tests.testbed.api.test_problems import said
 from tests.testbed.conftest import YAML
 
+pytestmark = pytest.mark.database
 NEW = {"name": "ring", "yaml": YAML}
 FILE = "/testbeds/olive/lab/files/setup.sh"
 
