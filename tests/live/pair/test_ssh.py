@@ -113,8 +113,8 @@ def laptop(
 ) -> Iterator[Laptop]:
     """A laptop of `owner`, whose testbed is up, as is that of `other`."""
     folder = tmp_path_factory.mktemp("laptop")
-    for client, name in ((owner, "mine"), (other, "theirs")):
-        key = {"key": new_key(folder / name), "name": name}
+    for client, file, name in ((owner, "mine", "laptop"), (other, "theirs", "x")):
+        key = {"key": new_key(folder / file), "name": name}
         client.server.send("POST", "/ssh-keys", key)
     agent = start_agent(folder / "mine", folder / "agent")
     machine = NamespaceHost(f"{stack.label}-l", folder / "l")
