@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
-from testbed.client.api import Client, Frame, frames, send
+from testbed.client.watching import Frame, frames, send
+from tests.live.client import Client
 from tests.live.stack import Stack, real_stack
 from tests.live.watch import key_of, project
 

@@ -31,7 +31,8 @@ from typing import Protocol
 from websockets.exceptions import ConnectionClosed
 
 from benchmarks.measuring import Table, conclude, folder, parser, usage
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.console_page import ConsolePage, console_page
 from tests.live.ssh_targets import targets_beside
 from tests.live.stack import Stack, real_stack

@@ -24,7 +24,7 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.logs import Listener
 from benchmarks.measuring import Table, conclude, folder, parser, usage
 from benchmarks.orchestrator import write_testbed
-from testbed.client.api import Client, send
+from testbed.client.watching import send
 from tests.live.flood import (
     Flood,
     close_run,
@@ -32,6 +32,7 @@ from tests.live.flood import (
     open_runs,
     step_writer,
 )
+from tests.live.pages import Pages
 from tests.live.stack import Stack, simulated_stack
 
 TARGET_P99_S = 1.0
@@ -50,8 +51,8 @@ Moments = dict[tuple[int, int], float]
 class Watcher:
     """A browser on the list: by its socket it notes when it saw each task's end first."""
 
-    def __init__(self, client: Client, number: int, poll_s: float) -> None:
-        self._client, self._poll_s = client, poll_s
+    def __init__(self, pages: Pages, number: int, poll_s: float) -> None:
+        self._pages, self._poll_s = pages, poll_s
         self._is_over = threading.Event()
         self.seen: Moments = {}
         self.late_s: list[float] = []
@@ -73,15 +74,15 @@ class Watcher:
         pause_s = self._poll_s * (number % 50) / 50  # they do not come all at once
         while not self._is_over.wait(pause_s):
             began_at = time.monotonic()
-            page = self._client.page("/", headers=TABLE)
+            page = self._pages.read("/", headers=TABLE)
             now = time.monotonic()
             self.late_s.append(now - began_at)
             self._see(page, now)
             pause_s = self._poll_s
 
     def _listen(self) -> None:
-        page = self._client.page("/", headers=TABLE)
-        with self._client.listing() as socket:
+        page = self._pages.read("/", headers=TABLE)
+        with self._pages.socket("/ws/testbeds/") as socket:
             send(socket, {"type": "show", "rows": dict(ROW.findall(page))})
             while not self._is_over.is_set():
                 try:
@@ -143,11 +144,11 @@ def measure(
     stack: Stack, runs: list[int], browsers: int, flood: Flood, poll_s: float
 ) -> Table:
     """Let all browsers look while the runs go on, and sum up what was late."""
-    clients = [stack.client("admin") for _ in range(min(browsers, 10))]
+    sessions = [stack.client("admin").pages for _ in range(min(browsers, 10))]
     before, began_at = usage(stack.processes["web"].pid), time.monotonic()
     pages = [
         Listener(
-            clients[number % len(clients)],
+            sessions[number % len(sessions)],
             runs[number % len(runs)],
             "?render=html&batch=1&log=tail",
             is_whole=False,
@@ -155,7 +156,7 @@ def measure(
         for number in range(browsers // 2)
     ]
     lists = [
-        Watcher(clients[number % len(clients)], number, poll_s)
+        Watcher(sessions[number % len(sessions)], number, poll_s)
         for number in range(browsers - len(pages))
     ]
     steps = {"first": flood.resources, "count": steps_of(flood), "pace_s": PACE_S}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.measuring import Table, conclude, folder, parser
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.faults import FAULTS
 from tests.live.injection import resumed, strike, taken_down
 from tests.live.invariants import Struck

@@ -18,7 +18,8 @@ from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.scaled import run_or_fail
 from benchmarks.up import write_testbed
 from orchestration.providers.linux.ruleset import TABLE
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.stack import CHECKOUT, NamespaceHost, Stack, real_stack
 from tests.waiting import wait_until
 
@@ -94,7 +95,7 @@ def execute_s(client: Client, wanted: Frame) -> float:
     """Return the seconds from the request to the end of the run of a batch."""
     problems: list[Frame] = []
     started = time.monotonic()
-    run = client.execute(SLUG, {"selection": "@all", **wanted})
+    run = client.ask(SLUG, "exec", **{"selection": "@all", **wanted})
     status = client.drive(run, problems.append)
     seconds = time.monotonic() - started
     if status != "succeeded":

@@ -16,8 +16,9 @@ from statistics import quantiles
 
 from benchmarks.measuring import Table, conclude, folder, parser, usage
 from benchmarks.orchestrator import write_testbed
-from testbed.client.api import Client, Frame, frames, send
+from testbed.client.watching import Frame, frames, send
 from tests.live.flood import Flood, close_run, log_writers, open_run, read_line
+from tests.live.pages import Pages
 from tests.live.stack import Stack, simulated_stack
 
 TARGET_P50_S, TARGET_P99_S = 0.3, 1.0
@@ -32,8 +33,9 @@ COUNT = (
 class Listener:
     """A client in a thread of its own: its lines, their delays, and its faults."""
 
-    def __init__(self, client: Client, run: int, query: str, *, is_whole: bool) -> None:
-        self._client, self._run, self._query = client, run, query
+    def __init__(self, pages: Pages, run: int, query: str, *, is_whole: bool) -> None:
+        self._pages = pages
+        self._address = f"/ws/orchestration/{run}/{query}"
         self._is_whole = is_whole
         self._next: dict[str, int] = defaultdict(int)
         self.late_s: list[float] = []
@@ -50,7 +52,7 @@ class Listener:
         self._thread.join()
 
     def _listen(self) -> None:
-        with self._client.socket(self._run, self._query) as socket:
+        with self._pages.socket(self._address) as socket:
             send(socket, {"type": "subscribe", "after": 0})
             self._is_connected.set()
             for frame in frames(socket):
@@ -95,8 +97,10 @@ def measure(stack: Stack, testbed: Path, flood: Flood) -> Table:
     stack.stop("worker")
     run = open_run(stack, SLUG, flood)
     before = usage(stack.processes["web"].pid)
-    reader = Listener(client, run, "?batch=1", is_whole=True)
-    watcher = Listener(client, run, "?render=html&batch=1&log=tail", is_whole=False)
+    reader = Listener(client.pages, run, "?batch=1", is_whole=True)
+    watcher = Listener(
+        client.pages, run, "?render=html&batch=1&log=tail", is_whole=False
+    )
     with log_writers(stack, [run], flood, processes=LOG_WRITERS) as writing:
         memory_mib, worker_cpu_s = wait_for(writing)
     close_run(stack, run)

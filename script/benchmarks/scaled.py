@@ -11,7 +11,8 @@ from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.up import SETUP, write_testbed
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.stack import real_stack
 
 TARGET = 1.1

@@ -20,7 +20,8 @@ from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.peers.contest import Peers
 from benchmarks.peers.site import CPUS, MEMORY_MIB, PeerGuest, Site
 from benchmarks.peers.tools import PEERS
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.stack import CHECKOUT, NamespaceHost, Stack, real_stack
 from tests.live.watch import project
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from testbed.client.api import Client
 from tests.conftest import Lane
 from tests.live.browser import (
     add_tiny_image,
@@ -24,6 +23,7 @@ from tests.live.browser import (
     page_of,
     signed_in,
 )
+from tests.live.client import Client
 from tests.live.namespace_host import debian_13, images
 from tests.live.stack import Stack, real_stack, simulated_stack
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from websockets.sync.client import ClientConnection
 
-from testbed.client.api import Client, send
+from testbed.client.watching import send
+from tests.live.client import Client
 
 ACKNOWLEDGED_BYTES = 32 * 1024
 WITHIN_S = 60.0

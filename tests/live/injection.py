@@ -13,7 +13,8 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.faults import LEASE_S, Fault
 from tests.live.invariants import Struck, ends_of, finished_in, judge, missing_guests
 from tests.live.rows import run_status, running_batches

@@ -7,7 +7,8 @@ in the guests. `injection` strikes and asks; every broken invariant is told in w
 from collections import Counter
 from dataclasses import dataclass, field
 
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.faults import Fault
 from tests.live.rows import rows
 from tests.live.stack import Stack

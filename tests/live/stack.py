@@ -21,8 +21,8 @@ from pathlib import Path
 
 import httpx
 
-from testbed.client.api import Client
 from tests.live import migrated
+from tests.live.client import Client
 from tests.live.kept_shell import KeptShell
 from tests.live.namespace_host import NamespaceHost, images, wire
 
@@ -33,6 +33,14 @@ START_TIMEOUT_S = 180
 STAND_IN_BYTES = 1024 * 1024
 # Below what the kernel gives to whoever asks for any port: nobody takes it meanwhile.
 PORTS = range(20_000, 32_000)
+_ADD = """\
+import json
+from django.contrib.auth.models import User
+from testbed.access.scopes import Scope
+from testbed.access.tokens import make_token
+made = [User.objects.{verb}(name, password={password!r}) for name in {names}]
+print(json.dumps({{str(user): make_token(user, "tests", Scope, 1)[1] for user in made}}))
+"""
 
 
 class Stack:
@@ -60,6 +68,8 @@ class Stack:
         self.third = NamespaceHost(f"{label}-c", folder / "c")
         self.key = folder / "id"
         self._net = 1 + os.getpid() % 250
+        # Of the users that were added, by name; each allows all that its user may.
+        self.tokens: dict[str, str] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         # Words before a program's own, by process: setpriv and the like.
         self.prefixes: dict[str, list[str]] = {}
@@ -75,7 +85,9 @@ class Stack:
             # Each look starts some fifty programs on a host; no test is in a hurry.
             "TESTBED_OBSERVE_EVERY_S": "5",
             "TESTBED_SWEEP_EVERY_S": "2",
-            "TESTBED_USER_TESTBEDS": "500",  # all tests share two users
+            # All tests share two users, each with one token.
+            "TESTBED_USER_TESTBEDS": "500",
+            "TESTBED_API_REQUESTS": "1000000",
             # Their guests are small and mostly idle.
             "TESTBED_VCPU_OVERCOMMIT": "64",
             "TESTBED_MEMORY_OVERCOMMIT": "8",
@@ -259,18 +271,14 @@ class Stack:
         return self._shell.run(code)
 
     def add_user(self, *names: str, is_admin: bool = False) -> None:
-        """Create users with the password PASSWORD."""
+        """Create users with the password PASSWORD, each with an API token."""
         verb = "create_superuser" if is_admin else "create_user"
-        self.shell(
-            "from django.contrib.auth.models import User\n"
-            f"for name in {names}: User.objects.{verb}(name, password={PASSWORD!r})"
-        )
+        made = self.shell(_ADD.format(names=names, verb=verb, password=PASSWORD))
+        self.tokens |= json.loads(made)
 
     def client(self, name: str) -> Client:
-        """Sign a user in."""
-        client = Client(self.url, agrees=lambda _: True)
-        client.sign_in(name, PASSWORD)
-        return client
+        """Return the client of a user that was added."""
+        return Client(self.url, name, PASSWORD, self.tokens[name])
 
     def stop(self, name: str, *, with_signal: int = signal.SIGTERM) -> None:
         """End one process group that was started here."""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client, Refused
+from tests.live.client import Client
 from tests.live.namespace_host import NamespaceHost, debian_13
+from tests.live.pages import PageRefused
 from tests.live.stack import Stack
 from tests.waiting import wait_until
 
@@ -61,13 +62,13 @@ def admin(stack: Stack) -> Iterator[Client]:
 def rows(admin: Client) -> dict[str, str]:
     """Return the text of each row of the page."""
     tags = re.compile(r"<[^>]+>")
-    found = ROW.findall(admin.page(PAGE))
+    found = ROW.findall(admin.pages.read(PAGE))
     return {key: " ".join(unescape(tags.sub(" ", text)).split()) for key, text in found}
 
 
 def wait_for_check(admin: Client) -> None:
     wait_until(
-        lambda: "checking…" not in admin.page(PAGE),
+        lambda: "checking…" not in admin.pages.read(PAGE),
         "the check did not end",
         timeout_s=CHECK_TIMEOUT_S,
         pause_s=0.5,
@@ -76,8 +77,8 @@ def wait_for_check(admin: Client) -> None:
 
 def is_added(admin: Client) -> bool:
     """Return whether the host has a page of its own."""
-    with suppress(Refused):
-        return "Guests that run here" in admin.page("/hosts/host-c/")
+    with suppress(PageRefused):
+        return "Guests that run here" in admin.pages.read("/hosts/host-c/")
     return False
 
 
@@ -105,32 +106,36 @@ def fingerprint_on_console(machine: NamespaceHost) -> str:
 def test_debian_13_is_checked_mended_and_added(
     stack: Stack, machine: NamespaceHost, admin: Client, tmp_path: Path
 ) -> None:
-    admin.send_form("/new-hosts/", form(stack, machine))
+    admin.pages.send("/new-hosts/", form(stack, machine))
     wait_for_check(admin)
     found = rows(admin)
     assert found["ssh"].count("An SSH server answers") == 1, found
     assert fingerprint_on_console(machine) in found["host_key"]
     assert "Not checked: Host key comes first." in found["login"]
-    with pytest.raises(Refused, match="another key"):
-        admin.send_form(f"{PAGE}confirm/", {"fingerprint": "SHA256:other"})
+    with pytest.raises(PageRefused, match="another key"):
+        admin.pages.send(f"{PAGE}confirm/", {"fingerprint": "SHA256:other"})
 
-    admin.send_form(f"{PAGE}confirm/", {"fingerprint": fingerprint_on_console(machine)})
+    admin.pages.send(
+        f"{PAGE}confirm/", {"fingerprint": fingerprint_on_console(machine)}
+    )
     wait_for_check(admin)
     found = rows(admin)
     lacking = {key for key, text in found.items() if " lacking " in text}
     assert lacking - {"kvm", "tcpdump"} == {"ranges"}, found
     assert f"w0 has the address {TAKEN}" in found["ranges"]
     assert "Debian GNU/Linux 13" in found["machine"]
-    assert f"{PAGE}add/" not in admin.page(PAGE)
+    assert f"{PAGE}add/" not in admin.pages.read(PAGE)
 
-    commands = {key: unescape(text) for key, text in COMMAND.findall(admin.page(PAGE))}
+    commands = {
+        key: unescape(text) for key, text in COMMAND.findall(admin.pages.read(PAGE))
+    }
     assert commands["ranges"] == f"ip address delete {TAKEN} dev w0"
     machine.run("sh", "-ec", commands["ranges"])
-    admin.send_form(f"{PAGE}check/", {"requirement": "ranges"})
+    admin.pages.send(f"{PAGE}check/", {"requirement": "ranges"})
     wait_for_check(admin)
     assert " lacking " not in rows(admin)["ranges"]
 
-    admin.send_form(f"{PAGE}add/", {})
+    admin.pages.send(f"{PAGE}add/", {})
     wait_until(
         lambda: is_added(admin),
         "the host was not added",
@@ -153,7 +158,7 @@ def hosts_of_guests(stack: Stack, admin: Client, folder: Path) -> set[str]:
         "print(json.dumps([guest.host for guest in state.guests]))"
     )
     placed = set(json.loads(stack.shell(code)))
-    admin.delete_testbed("three")
+    admin.server.delete(admin.path("three"))
     return placed
 
 
@@ -162,5 +167,5 @@ def test_address_of_main_by_another_name_is_refused(
 ) -> None:
     typed = form(stack, stack.main) | {"name": "again", "address": stack.main.address}
 
-    with pytest.raises(Refused, match="answers 422"):
-        admin.send_form("/new-hosts/", typed)
+    with pytest.raises(PageRefused, match="answers 422"):
+        admin.pages.send("/new-hosts/", typed)

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from testbed.client.api import Client, Refused
+from testbed.client.rest.problems import ServerProblem
+from tests.live.client import Client
 from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import (
     DATA,
@@ -58,14 +59,14 @@ def test_wrong_yaml_is_refused_with_its_line(
 ):
     owner.update_files(faulty, DATA / "broken" / what)
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ServerProblem) as caught:
         owner.start(faulty, "up")
 
     [finding] = caught.value.body["findings"]
     assert finding["line"] == line
     assert finding["message"].startswith(message)
     assert finding["hint"] == hint
-    assert f">line {line}<" in owner.page(f"/testbeds/{faulty}/")
+    assert f">line {line}<" in owner.pages.read(f"/testbeds/{faulty}/")
     assert condition(stack, faulty) == "draft"
 
 
@@ -73,13 +74,13 @@ def test_second_run_is_refused_with_who_and_since_when(stack, owner, faulty):
     owner.update_files(faulty, DATA / "small")
     first = owner.start(faulty, "up")
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ServerProblem) as caught:
         owner.start(faulty, "down")
 
     words = caught.value.body
     assert re.fullmatch(
         r"owner has been running up on testbed faulty since \d\d:\d\d:\d\d as run \d+\.",
-        words["error"],
+        words["detail"],
     )
     assert words["hint"] == "Wait until it is over, or cancel it."
     cancel(owner, first.number)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from testbed.client.api import Client
 from tests.live.browser import signed_in
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import Guest, project, ran
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import ran
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client, frames, send
+from testbed.client.watching import frames, send
+from tests.live.client import Client
 from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import (
     DATA,
@@ -102,7 +103,7 @@ def test_script_is_cancelled_with_all_that_it_started(stack, owner):
     assert condition(stack, SLUG) == "partial"
     markers = project(stack, SLUG).read_state().guest("far").markers
     assert (markers.script, markers.script_exit_code) == ("", None)
-    assert "Cancelled by owner" in owner.page(f"/runs/{over.started.number}/")
+    assert "Cancelled by owner" in owner.pages.read(f"/runs/{over.started.number}/")
 
 
 def test_up_goes_on_after_a_cancel_with_the_mended_script(stack, owner):

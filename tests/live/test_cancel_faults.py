@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.client.api import Client, frames, send
+from testbed.client.watching import frames, send
+from tests.live.client import Client
 from tests.live.faults import FAULTS
 from tests.live.rows import rows
 from tests.live.stack import Stack
@@ -150,10 +151,10 @@ def test_unconfirmed_processes_are_listed_and_ended_when_they_can_be(stack, owne
     assert over.status == "cancelled", over.words
     assert "Not confirmed as ended: what may run on far, host-b." in over.words
     assert '"pid": 0' in left
-    assert "far" in owner.page(f"/runs/{run.started.number}/")
+    assert "far" in owner.pages.read(f"/runs/{run.started.number}/")
     wait_until(lambda: leftovers(stack, run) == "[]", "the sweeper does not confirm")
     assert sleepers(stack) == 0
-    page = owner.page(f"/runs/{run.started.number}/")
+    page = owner.pages.read(f"/runs/{run.started.number}/")
     assert "Asked again: No process that carries the mark" in page
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.state.model import GuestState
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
     Guest,
@@ -193,7 +193,7 @@ def test_another_testbed_of_the_owner_uses_the_image_and_cannot_change_it(
     cleared = ran(owner, OTHER_SLUG, "clear-artefacts")
 
     assert cleared.status == "succeeded", cleared.words
-    owner.delete_testbed(OTHER_SLUG)
+    owner.server.delete(owner.path(OTHER_SLUG))
     assert {host: stored(stack, host) for host in before} == before
     assert Guest(stack, SLUG, NAMES[2]).boot == boot
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import (
     DATA,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client
 from tests.live.boot_disc import SENTENCE, write_boot_disc
+from tests.live.client import Client
 from tests.live.stack import Stack, images
 from tests.live.watch import (
     Ran,

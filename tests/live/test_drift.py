@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from orchestration.state.model import State
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
     DATA,
@@ -69,7 +69,7 @@ def _edited(stack: Stack, owner: Client, deployed: str, tmp_path):
     def edit(text: str) -> str:
         (tmp_path / "kvm-compose.yaml").write_text(text.replace(FREE, address))
         owner.update_files(SLUG, tmp_path)
-        return owner.page(f"/testbeds/{SLUG}/")
+        return owner.pages.read(f"/testbeds/{SLUG}/")
 
     return edit
 
@@ -197,7 +197,7 @@ def test_edit_restarts_what_changed_and_starts_what_is_new(stack, owner, edited)
     assert away.boot != boots[1]
     assert memory_mib(away) > small + 20
     assert Guest(stack, SLUG, "third").boot
-    assert "Up: apply the changes" not in owner.page(f"/testbeds/{SLUG}/")
+    assert "Up: apply the changes" not in owner.pages.read(f"/testbeds/{SLUG}/")
     assert not project(stack, SLUG).has_unfinished_change()
 
 
@@ -232,7 +232,7 @@ def test_things_removed_by_hand_are_seen_and_repaired(stack, owner, edited):
 
     missing = remove_a_guest_a_bridge_networks_and_firewall(near, state)
     page_names_all_that_is_missing(owner, missing)
-    assert "br0 is gone</text>" in owner.page(f"/testbeds/{SLUG}/")
+    assert "br0 is gone</text>" in owner.pages.read(f"/testbeds/{SLUG}/")
     assert condition(stack, SLUG) == "partial"
 
     up_starts_only_the_guest_that_was_shut_off(owner)
@@ -265,7 +265,7 @@ def remove_a_guest_a_bridge_networks_and_firewall(
 
 def page_names_all_that_is_missing(owner: Client, missing: list[str]) -> None:
     def is_said() -> bool:
-        page = owner.page(f"/testbeds/{SLUG}/")
+        page = owner.pages.read(f"/testbeds/{SLUG}/")
         words = " ".join(re.sub(r"<[^>]+>", "", page).split())  # names are links
         return all(text in words for text in missing)
 

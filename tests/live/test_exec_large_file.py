@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client, Frame, StartedRun
+from testbed.client.rest.server import StartedRun
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import Guest, cancel, project, ran
 
@@ -64,9 +66,7 @@ def memory_bytes(process: Path, name: str) -> int:
 
 def asked(client: Client, wanted: Frame) -> StartedRun:
     conditions = {"sudo": True}
-    return client.execute(
-        SLUG, {"selection": "wide", "conditions": conditions, **wanted}
-    )
+    return client.ask(SLUG, "exec", selection="wide", conditions=conditions, **wanted)
 
 
 def cancelled_in_the_middle(client: Client, wanted: Frame) -> int:

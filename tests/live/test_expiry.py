@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.often import sent_often
 from tests.live.rows import rows, run_status
 from tests.live.stack import Stack
@@ -39,8 +39,9 @@ def _testbed(stack: Stack, owner: Client) -> Iterator[None]:
 def come_up(owner: Client, at_end: str) -> None:
     up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
-    owner.expiry(SLUG, {"at_end": at_end})
-    assert owner.expiry(SLUG, {"hours": "100"})["ends_at"]
+    path = owner.path(SLUG, "expiry")
+    owner.server.send("POST", path, {"at_end": at_end})
+    assert owner.server.send("POST", path, {"hours": "100"})["ends_at"]
 
 
 def virsh(stack: Stack, *words: str) -> str:
@@ -74,15 +75,9 @@ def test_end_takes_a_snapshot_and_stops_the_guest_and_its_tool(
 ):
     come_up(owner, "snapshot")
     domain = project(stack, SLUG).read_state().guest(GUEST).domain
-    tool = owner.execute(
-        SLUG,
-        {
-            "form": "command",
-            "selection": GUEST,
-            "words": ["tail", "-f", "/dev/null"],
-            "tool": True,
-        },
-    )
+    words = ["tail", "-f", "/dev/null"]
+    wish = {"form": "command", "selection": GUEST, "words": words, "tool": True}
+    tool = owner.ask(SLUG, "exec", **wish)
     wait_until(lambda: run_status(stack, tool.number) == "running", "no tool runs")
 
     wait_for_the_end(stack)

@@ -14,7 +14,8 @@ import pytest
 from orchestration.project import keys
 from orchestration.providers.guest import cloud_init
 from orchestration.state.model import GuestState
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import DATA, Ran, condition, host_of, project, ran
 

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from testbed.client.api import frames, send
+from testbed.client.watching import frames, send
 from tests.live.faults import FAULTS
 from tests.live.injection import resumed, strike, taken_down
 from tests.live.watch import DATA, condition, followed, holdings, ran

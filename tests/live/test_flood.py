@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from testbed.client.api import frames, send
+from testbed.client.watching import frames, send
 from tests.live.flood import Flood, close_run, log_writers, open_run, read_line
 from tests.live.stack import Stack
 
@@ -127,23 +127,23 @@ def downloaded_log_has_all_lines_of_all_guests(page: Page) -> None:
 @pytest.mark.slow
 def test_slow_clients_cost_no_memory_and_miss_nothing(product: Stack, flooded: int):
     product.shell(SAY_LONG.format(run=flooded))
-    client, other = product.client("owner"), product.client("owner")
+    pages, other = product.client("owner").pages, product.client("owner").pages
     before = peak_mib(product)
 
-    with client.socket(flooded, "?batch=1") as socket:
+    with pages.socket(f"/ws/orchestration/{flooded}/?batch=1") as socket:
         send(socket, {"type": "subscribe", "after": 0})
         incoming = frames(socket)
         seen = numbers_in(next(incoming))
         # The server would have time to send everything.
-        with client.download(f"/runs/{flooded}/log.txt") as text:
+        with pages.download(f"/runs/{flooded}/log.txt") as text:
             head = next(text)
             for _ in range(100):
-                other.page("/hosts/")
+                other.read("/hosts/")
             waiting = peak_mib(product)
             lines = (head + "".join(text)).splitlines()
         while len(seen) < LONG_LINES:
             seen += numbers_in(next(incoming))
-    client.close()
+    pages.close()
     other.close()
 
     assert seen == list(range(LONG_LINES))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import CHECKOUT, Stack, images
 from tests.live.watch import Guest, holdings, key_of, ran
 

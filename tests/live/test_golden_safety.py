@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.state.model import GuestState
-from testbed.client.api import Client, Refused
+from testbed.client.rest.problems import ServerProblem
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import Guest, Ran, holdings, host_of, project, ran
 
@@ -75,8 +76,10 @@ def test_yaml_of_another_user_cannot_name_the_image(stack, other, first_up, tmp_
     (tmp_path / "kvm-compose.yaml").write_text(TAKES.format(path=path))
     other.create_testbed("thief", tmp_path)
 
-    with pytest.raises(Refused, match="absolute path"):
+    with pytest.raises(ServerProblem) as caught:
         other.start("thief", "up")
+
+    assert "absolute path" in str(caught.value.body["findings"])
 
 
 def test_image_that_was_replaced_on_another_host_is_copied_again(
@@ -123,7 +126,7 @@ def test_image_stays_when_its_clones_go(stack, owner, first_up, before):
     image, good = Path(clone(stack, 0).image.path), digest(stack, 0)
 
     cleared = ran(owner, SLUG, "clear-artefacts")
-    owner.delete_testbed(SLUG)
+    owner.server.delete(owner.path(SLUG))
 
     assert cleared.status == "succeeded", cleared.words
     assert holdings(stack) == before

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from orchestration.project import groups
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.faults import kill_worker, start_worker
 from tests.live.pauses import pauses
 from tests.live.stack import Stack
@@ -78,7 +79,9 @@ def snapshots(stack: Stack) -> dict[str, str]:
 
 
 def begun(client: Client, verb: str, name: str, **wish: object) -> Ran:
-    return Ran(client.snapshot(SLUG, verb, "@all", name=name, **wish))
+    return Ran(
+        client.ask(SLUG, "snapshots", verb=verb, guest="@all", name=name, **wish)
+    )
 
 
 def done(client: Client, verb: str, name: str, **wish: object) -> Ran:
@@ -148,12 +151,12 @@ def test_all_go_back_to_one_moment_and_on_together(
         "the connection of then does not live",
     )
     assert reached(near, FAR_ADDRESS)
-    (group, _) = owner.all_snapshots(SLUG)["groups"]
+    (group, _) = owner.get(SLUG, "snapshots")["groups"]
     assert (group["name"], group["whole"], group["other_yaml"]) == ("base", True, True)
     assert [one["guest"] for one in group["standstills"]] == list(NAMES)
     yaml.write_text(before)
     for guest in ("n0", "f0"):
-        check = owner.check(SLUG, guest)
+        check = owner.ask(SLUG, f"guests/{guest}/check")
         assert owner.drive(check, lambda frame: None) == "succeeded"
 
 

@@ -11,7 +11,8 @@ from hashlib import sha256
 
 import pytest
 
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.odd_words import ODD_WORDS
 from tests.live.stack import Stack
 from tests.live.watch import DATA, Guest, Ran, host_of, project, ran, wait_until
@@ -39,7 +40,7 @@ def _testbed(stack: Stack, owner: Client) -> Iterator[None]:
 
 def executed(owner: Client, **wanted: object) -> tuple[Ran, dict[str, Frame]]:
     """Execute on both guests; return the run, and each guest's block of answers."""
-    run = Ran(owner.execute(SLUG, {"selection": "@all", **wanted}))
+    run = Ran(owner.ask(SLUG, "exec", **{"selection": "@all", **wanted}))
     owner.drive(run.started, run.frames.append)
     blocks = owner.answers(run.started.number)["blocks"]
     return run, {guest: block for block in blocks for guest in block["guests"]}

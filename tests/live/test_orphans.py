@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
     DATA,
@@ -50,7 +50,9 @@ def lose(stack: Stack, admin: Client) -> str:
     model = "from testbed.models import Testbed as T"
     stack.shell(f"{model}; T.objects.get(name={SLUG!r}).delete()")
     wait_until(
-        lambda: all(f"<code>{t}</code>" in admin.page("/orphans/") for t in things),
+        lambda: all(
+            f"<code>{t}</code>" in admin.pages.read("/orphans/") for t in things
+        ),
         "the orphans are not listed",
     )
     return key
@@ -64,12 +66,12 @@ def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, befo
     key = lose(stack, admin)
     assert not owner.has_testbed(SLUG)
 
-    admin.send_form("/orphans/adopt/", {"name": key, "owner": "owner"})
-    assert owner.rename_testbed(key, SLUG) == f"owner/{SLUG}"
+    admin.pages.send("/orphans/adopt/", {"name": key, "owner": "owner"})
+    owner.server.send("PATCH", owner.path(key), {"name": SLUG})
 
     assert owner.has_testbed(SLUG)
     near = name_of(stack, "near")
-    assert f"<code>{near}</code>" not in admin.page("/orphans/")
+    assert f"<code>{near}</code>" not in admin.pages.read("/orphans/")
     up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
     assert {r["status"] for r in up.of("start-guests").values()} == {"unchanged"}
@@ -119,16 +121,16 @@ def test_files_that_nothing_refers_to_go_from_a_remote_host(stack, before):
 def test_admin_looks_at_the_images_and_deletes_an_unused_one(stack, admin, before):
     images, unused = "/var/lib/testbed/images", "golden-0123456789abcdef.qcow2"
     stack.other.run("truncate", "-s", "1M", f"{images}/{unused}")
-    admin.send_form("/images/look/", {})
-    wait_until(lambda: "data-poll" not in admin.page("/images/"), "nobody looks")
-    shown = admin.page("/images/")
+    admin.pages.send("/images/look/", {})
+    wait_until(lambda: "data-poll" not in admin.pages.read("/images/"), "nobody looks")
+    shown = admin.pages.read("/images/")
     assert f'href="/testbeds/owner/{SLUG}/"' in shown
     assert f'value="host-b:{unused}"' in shown
 
-    deletion = admin.send_form("/images/delete/", {"pick": f"host-b:{unused}"})
+    deletion = admin.pages.send("/images/delete/", {"pick": f"host-b:{unused}"})
 
-    wait_until(lambda: "data-poll" not in admin.page(deletion), "it does not end")
-    assert "All of it is gone." in admin.page(deletion)
+    wait_until(lambda: "data-poll" not in admin.pages.read(deletion), "it does not end")
+    assert "All of it is gone." in admin.pages.read(deletion)
     assert unused not in stack.other.run("ls", images)
 
 
@@ -137,15 +139,15 @@ def test_deleted_orphans_leave_nothing_on_any_host(stack, admin, before):
     key = lose(stack, admin)
 
     asked = {"name": key, "confirm": key}
-    deletion = admin.send_form("/orphans/delete/", asked)
+    deletion = admin.pages.send("/orphans/delete/", asked)
 
-    wait_until(lambda: "data-poll" not in admin.page(deletion), "it does not end")
-    assert "All of it is gone." in admin.page(deletion)
+    wait_until(lambda: "data-poll" not in admin.pages.read(deletion), "it does not end")
+    assert "All of it is gone." in admin.pages.read(deletion)
     assert holdings(stack) == before
     assert not (stack.data / "testbeds" / key).exists()
     projects = "/var/lib/testbed/projects"
     assert key not in stack.other.run("ls", projects).split()
     wait_until(
-        lambda: f"<code>{near}</code>" not in admin.page("/orphans/"),
+        lambda: f"<code>{near}</code>" not in admin.pages.read("/orphans/"),
         "they are still listed",
     )

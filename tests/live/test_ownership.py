@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
     Guest,
@@ -134,7 +134,7 @@ def test_machine_made_by_hand_runs_on(stack, owner, make, by_hand):
 
 
 def page(client: Client) -> str:
-    return client.page("/testbeds/own-machine/")
+    return client.pages.read("/testbeds/own-machine/")
 
 
 def test_network_made_by_hand_stays(stack, owner, make, by_hand):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack, simulated_stack
 from tests.waiting import wait_until
 
@@ -76,7 +76,7 @@ def test_runs_wait_through_the_death_of_all_processes_and_begin_in_turn(
     first = started(client, "first", tmp_path)
     assert ended(lab, first) == "succeeded"
     second, third = (started(client, slug, tmp_path) for slug in ("second", "third"))
-    place = client.page(f"/runs/{third}/waiting/")
+    place = client.pages.read(f"/runs/{third}/waiting/")
     client.close()
 
     for name in ("worker", "web", "redis"):
@@ -86,7 +86,7 @@ def test_runs_wait_through_the_death_of_all_processes_and_begin_in_turn(
     lab.start_web()
     client = lab.client("olive")
     down = client.start("first", "down").number
-    waits = client.page(f"/runs/{third}/waiting/")
+    waits = client.pages.read(f"/runs/{third}/waiting/")
     lab.start_worker()
 
     assert "Place 2 of 2 in the queue." in place

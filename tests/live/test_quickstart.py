@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import CHECKOUT, Stack
 from tests.live.watch import (
     Guest,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.state.model import PatchState, State, TunnelEnd
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import DATA, Guest, condition, project, ran, wait_until
 
@@ -65,7 +65,7 @@ def test_parts_broken_on_the_second_host_are_seen_and_repaired(
 
 def page_says(owner: Client, texts: list[str]) -> None:
     def is_said() -> bool:
-        page = owner.page(f"/testbeds/{SLUG}/")
+        page = owner.pages.read(f"/testbeds/{SLUG}/")
         return all(text in page for text in texts)
 
     wait_until(is_said, f"the page does not say all of {texts}")

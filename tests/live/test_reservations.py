@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack, simulated_stack
 from tests.live.test_queue import ONE_VCPU, YAML
 
@@ -51,22 +51,24 @@ def test_up_of_another_user_waits_for_a_reservation_and_the_holders_passes(
         (folder / "kvm-compose.yaml").write_text(YAML)
         client.create_testbed(slug, folder)
     now = datetime.now(UTC)
-    made = olive.reserve(
+    made = olive.server.send(
+        "POST",
+        "/reservations",
         {
             "host": "main",
-            "vcpus": "1",
-            "memory_mib": "64",
+            "vcpus": 1,
+            "memory_mib": 64,
             "begins": now.isoformat(),
             "ends": (now + timedelta(hours=1)).isoformat(),
-        }
+        },
     )
 
     others = mark.start("other", "up")
-    place = mark.page(f"/runs/{others.number}/waiting/")
+    place = mark.pages.read(f"/runs/{others.number}/waiting/")
     mine = olive.run("own", "up", lambda _: None)
     down = olive.run("own", "down", lambda _: None)
-    still = mark.page(f"/runs/{others.number}/waiting/")
-    cancelled = olive.cancel_reservation(made["id"])
+    still = mark.pages.read(f"/runs/{others.number}/waiting/")
+    cancelled = olive.server.send("DELETE", f"/reservations/{made['id']}")
     theirs = mark.follow(others.number, lambda _: None)
 
     assert others.waits

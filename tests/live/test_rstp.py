@@ -6,7 +6,7 @@ by hand, 10 of them had become 14,430 at the other guest a second later.
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.traffic import BROADCASTS, broadcast, echoes_received, reached
 from tests.live.watch import (
@@ -54,7 +54,9 @@ def blocked_ends(stack: Stack) -> int:
 
 
 def test_broadcast_reaches_each_guest_of_a_ring_once(stack, owner, ring):
-    assert "closes a loop; RSTP is switched on" in owner.page(f"/testbeds/{SLUG}/")
+    assert "closes a loop; RSTP is switched on" in owner.pages.read(
+        f"/testbeds/{SLUG}/"
+    )
     wait_until(lambda: blocked_ends(stack) == 1, "RSTP does not block exactly one end")
     reached(ring["b"], "a")
     before = {name: echoes_received(guest) for name, guest in ring.items()}

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.client.api import Client, Frame, Refused
+from testbed.client.rest.problems import ServerProblem
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.faults import kill_worker, start_worker
 from tests.live.stack import Stack
 from tests.live.watch import (
@@ -40,6 +42,11 @@ def _origin(stack: Stack, owner: Client) -> Iterator[None]:
     assert ran(owner, SLUG, "down").status == "succeeded"
 
 
+def images(client: Client) -> list[Frame]:
+    """Return the saved images."""
+    return list(client.server.pages("/images"))
+
+
 def files_on(stack: Stack) -> dict[str, set[str]]:
     """Return the copies of disks, and parts of such, on each host."""
     state, found = project(stack, SLUG).read_state(), {}
@@ -58,7 +65,7 @@ def domstate(stack: Stack, name: str) -> str:
 
 def test_cancel_leaves_no_image_and_no_file(stack: Stack, owner: Client):
     before = files_on(stack)
-    run = Ran(owner.save_image(SLUG, AWAY, "never", shut_down=True))
+    run = Ran(owner.ask(SLUG, "images", guest=AWAY, name="never", shut_down=True))
 
     def take(frame: Frame) -> None:
         run.frames.append(frame)
@@ -68,9 +75,9 @@ def test_cancel_leaves_no_image_and_no_file(stack: Stack, owner: Client):
     owner.drive(run.started, take)
 
     assert run.status == "cancelled", run.words
-    assert owner.images() == []
+    assert images(owner) == []
     assert files_on(stack) == before
-    start = Ran(owner.power(SLUG, "power-on", AWAY))
+    start = Ran(owner.ask(SLUG, "power", verb="power-on", selection=AWAY))
     owner.drive(start.started, start.frames.append)
     assert domstate(stack, AWAY) == "running"
     wait_until_observed(stack, SLUG, away="running on host-b")
@@ -78,7 +85,7 @@ def test_cancel_leaves_no_image_and_no_file(stack: Stack, owner: Client):
 
 def test_killed_worker_leaves_no_image(stack: Stack, owner: Client):
     before = files_on(stack)
-    run = Ran(owner.save_image(SLUG, NEAR, "lost", shut_down=True))
+    run = Ran(owner.ask(SLUG, "images", guest=NEAR, name="lost", shut_down=True))
 
     def take(frame: Frame) -> None:
         run.frames.append(frame)
@@ -90,9 +97,9 @@ def test_killed_worker_leaves_no_image(stack: Stack, owner: Client):
 
     # Its programs die with it, which it may still report.
     assert run.status in ("interrupted", "failed"), run.words
-    assert owner.images() == []
+    assert images(owner) == []
     wait_until(lambda: files_on(stack) == before, "parts of the image stay")
-    up = Ran(owner.up_guests(SLUG, "up", NEAR))
+    up = Ran(owner.ask(SLUG, "up", mode="up", selection=NEAR))
     owner.drive(up.started, up.frames.append)
     assert up.status == "succeeded", up.words
     wait_until_observed(stack, SLUG, near="running on main")
@@ -104,13 +111,16 @@ def test_copy_with_disks_comes_up_with_the_files_as_other_guests(
     # The test guest's; others have theirs in /etc/ssh. The other guest keeps its own.
     Guest(stack, SLUG, NEAR).run("rm -f /etc/dropbear/ed25519*; sync")
     before = files_on(stack)
-    run = Ran(owner.copy_with_disks(SLUG, COPY))
+    run = Ran(owner.ask(SLUG, "copies", name=COPY, disks=True))
     owner.drive(run.started, run.frames.append)
     assert run.status == "succeeded", run.words
     for name, result in run.of("save-images").items():
         assert "sha256 " in result["message"]
         assert domstate(stack, name) == "running"
-    assert {one["name"] for one in owner.images()} == {"made-near", "made-away"}
+    assert {one["name"] for one in images(owner)} == {
+        "made-near",
+        "made-away",
+    }
     found = files_on(stack)
     assert len(found["main"] - before["main"]) == 4  # with their stamps
     assert found["host-b"] == before["host-b"]
@@ -134,10 +144,10 @@ def test_copy_with_disks_comes_up_with_the_files_as_other_guests(
     chain = json.loads(stack.other.run(*words))
     assert [one["format"] for one in chain] == ["qcow2", "qcow2"]
     other.create_testbed("strange", folder)
-    with pytest.raises(Refused, match="has 2 errors"):
+    with pytest.raises(ServerProblem, match="has 2 errors"):
         ran(other, "strange", "up")
-    with pytest.raises(Refused, match="it is used by made"):
-        owner.delete_image(owner.images()[0]["id"])
+    with pytest.raises(ServerProblem, match="it is used by made"):
+        owner.server.delete(f"/images/{images(owner)[0]['id']}")
     assert ran(owner, COPY, "down").status == "succeeded"
 
 

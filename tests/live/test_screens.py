@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from orchestration.state.model import GuestState
-from testbed.client.api import Client
 from tests.live.boot_disc import SENTENCE, write_boot_disc
 from tests.live.browser import signed_in
+from tests.live.client import Client
 from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import host_of, project, ran, wait_until
 

@@ -17,13 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
 from tests.deployed_files import CONSOLES, DEPLOY, WORKER, rights, setting
 from tests.live.conftest import TOOLS as HOST_TOOLS
 from tests.live.console_page import console_page
 from tests.live.namespace_host import images
 from tests.live.stack import CHECKOUT, MIGRATE, Stack
-from tests.live.stack import PASSWORD as USERS_PASSWORD
 from tests.live.watch import project
 
 WEB, REDIS, STRANGER = 64_901, 64_902, 64_903
@@ -225,19 +224,15 @@ def test_deleted_testbed_loses_its_disk_and_comes_back_from_the_trash(
     product: SeparateAccounts,
 ) -> None:
     """The web's account keeps and brings back what root's worker wrote beside."""
-    asked: list[Frame] = []
-    owner = Client(product.url, agrees=lambda erases: asked.append(erases) or True)
-    with closing(owner):
-        owner.sign_in("owner", USERS_PASSWORD)
-        owner.delete_testbed(SLUG)
-        (item,) = owner.trash()
-        said = owner.restore(item["id"])
+    with closing(product.client("owner")) as owner:
+        number = owner.server.delete(owner.path(SLUG))["trash"]
+        back = owner.server.send("POST", f"/trash/{number}/restore")
 
         assert owner.has_testbed(SLUG)
-    disk = asked[0]["losses"][0]
+    disk = owner.erased[0]["losses"][0]
     assert (disk["sort"], disk["name"], disk["host"]) == ("disk", "solo", "main")
     assert disk["bytes"] > 0
-    assert said == f"{SLUG} is back. Up makes its guests anew."
+    assert back["restored"] == f"{SLUG} is back. Up makes its guests anew."
     folder = project(product, SLUG).directory
     assert (folder / "files/kvm-compose.yaml").is_file()
     assert not list((folder / "artefacts").iterdir())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import DATA, holdings, project, ran
 

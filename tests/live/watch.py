@@ -16,8 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from orchestration.project.folder import Project
-from testbed.client.api import Client, Frame, StartedRun, frames, send
+from testbed.client.rest.server import StartedRun
+from testbed.client.watching import Frame, frames, send
 from tests import waiting
+from tests.live.client import Client
 from tests.live.rows import rows
 from tests.live.stack import NamespaceHost, Stack
 

@@ -17,7 +17,8 @@ from benchmarks.execution.deployed import MAIN, deploy
 from benchmarks.execution.site import Site
 from benchmarks.measuring import usage
 from benchmarks.orchestrator import write_testbed
-from testbed.client.api import Client, Frame, frames, send
+from testbed.client.watching import Frame, frames, send
+from tests.live.pages import Pages
 from tests.live.stack import Stack, simulated_stack
 from tests.live.watch import project
 
@@ -47,7 +48,7 @@ class Seen:
 class Answers:
     """The page's list of answers, fetched again when guests have answered."""
 
-    client: Client
+    pages: Pages
     address: str
     wanted: int
     over: int = 0
@@ -68,7 +69,7 @@ class Answers:
                 self._touched.wait_for(lambda: self.over > shown)  # noqa: B023
             time.sleep(max(FIRST_S, last + EVERY_S - time.monotonic()))
             last, shown = time.monotonic(), self.over
-            self.client.page(self.address)
+            self.pages.read(self.address)
             self.list_s = time.monotonic() - last
 
 
@@ -79,18 +80,20 @@ class Page:
         self._stack = stack
         self._slug = slug
         self._count = count
-        self._browser, self._lists = stack.client(OWNER), stack.client(OWNER)
+        self._browser, self._lists = stack.client(OWNER), stack.client(OWNER).pages
+        self._browser.pages.read("/")  # signed in
 
     def click(self, wanted: Frame) -> Seen:
         """Run a command on all guests and return what was seen of it."""
         started = time.monotonic()
-        run = self._browser.execute(self._slug, {"selection": "@all", **wanted})
-        page = self._browser.page(f"/runs/{run.number}/")
+        run = self._browser.ask(self._slug, "exec", **{"selection": "@all", **wanted})
+        page = self._browser.pages.read(f"/runs/{run.number}/")
         answers = Answers(self._lists, f"/runs/{run.number}/answers/", self._count)
         follower = threading.Thread(target=answers.follow)
         follower.start()
         sent = 0
-        with self._browser.socket(run.number, QUERY) as socket:
+        address = f"/ws/orchestration/{run.number}/{QUERY}"
+        with self._browser.pages.socket(address) as socket:
             waiting = list(run.instructions)
             send(socket, {"type": "subscribe", "after": 0})
             _send_next(socket, waiting)
@@ -103,7 +106,7 @@ class Page:
                     break
         follower.join()
         seconds = time.monotonic() - started
-        last = self._browser.page(f"/runs/{run.number}/")
+        last = self._browser.pages.read(f"/runs/{run.number}/")
         self._require_all(run.number)
         size = max(len(page.encode()), len(last.encode()))
         return Seen(seconds, answers.list_s, size, sent)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measuring import Table, Usage, conclude, folder, parser, usage
 from benchmarks.orchestrator import simulation_cost, write_testbed
-from testbed.client.api import Frame
+from testbed.client.watching import Frame
 from tests.live.stack import CHECKOUT, Stack, simulated_stack
 
 TARGET_S = 60

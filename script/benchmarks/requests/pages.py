@@ -18,7 +18,7 @@ import httpx
 
 from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.orchestrator import write_testbed
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.postgresql import cluster
 from tests.live.stack import Stack, simulated_stack
 
@@ -196,7 +196,7 @@ def add_pages(table: Table, stack: Stack, testbed: Path, seconds: float) -> None
     client.create_testbed("ten", testbed)
     client.run("ten", "up", lambda frame: None)
     wanted = {"form": "command", "words": ["true"], "selection": "@all"}
-    executed = client.execute("ten", wanted)
+    executed = client.ask("ten", "exec", **wanted)
     client.drive(executed, lambda frame: None)
     for path in LARGE_PAGES:
         add_page(table, path, client, path, seconds, most_ms=None)
@@ -215,11 +215,11 @@ def add_page(
     most_ms: float | None = TARGET_P95_MS,
 ) -> None:
     """Ask for a page again and again, and add its quantiles and size on the wire."""
-    late_ms, size = [], 0
+    late_ms, size, http = [], 0, client.pages.http
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at or len(late_ms) < 2:
         began_at = time.perf_counter()
-        answer = client._http.get(path)
+        answer = http.get(path)
         late_ms.append(1000 * (time.perf_counter() - began_at))
         if answer.status_code != httpx.codes.OK:
             raise RuntimeError(f"{path} answers {answer.status_code}.")

@@ -21,7 +21,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.stack import Stack, real_stack
 from tests.live.watch import Ran, host_of, project
 
@@ -157,7 +158,7 @@ def ours(
     """Let the product act on one guest, or on all; return the run and its seconds."""
     guest = names[0] if len(names) == 1 else "@all"
     began = time.monotonic()
-    run = Ran(client.snapshot(slug, verb, guest, name=snapshot))
+    run = Ran(client.ask(slug, "snapshots", verb=verb, guest=guest, name=snapshot))
 
     def take(frame: Frame) -> None:
         run.frames.append(frame | {"came_at": time.monotonic()})

@@ -16,7 +16,7 @@ from statistics import quantiles
 
 from benchmarks.measuring import Table, conclude, folder, parser, usage
 from benchmarks.orchestrator import write_testbed
-from testbed.client.api import Client
+from tests.live.pages import Pages
 from tests.live.stack import START_TIMEOUT_S, Stack, simulated_stack
 from tests.waiting import wait_until
 
@@ -44,7 +44,7 @@ def measure(stack: Stack, testbed: Path, seconds: float, mib: int) -> Table:
     for name in (OWNER, SENDER):
         stack.add_user(name)
         stack.client(name).create_testbed(name, testbed)
-    page = stack.client(OWNER)
+    page = stack.client(OWNER).pages
     table = Table(f"a page beside bodies of {mib} MiB")
     add_page(table, "page alone", timed(page, seconds))
     for what, user in (("anonymous forms", ()), ("uploads of a user", (SENDER,))):
@@ -68,13 +68,13 @@ def add_page(table: Table, what: str, late_ms: list[float]) -> None:
     table.add("  pages", len(late_ms))
 
 
-def timed(client: Client, seconds: float) -> list[float]:
+def timed(page: Pages, seconds: float) -> list[float]:
     """Return the milliseconds of the page, asked for again and again."""
     late_ms = []
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at:
         began_at = time.perf_counter()
-        client.page(f"/testbeds/{OWNER}/")
+        page.read(f"/testbeds/{OWNER}/")
         late_ms.append((time.perf_counter() - began_at) * 1000)
     return late_ms
 

@@ -15,10 +15,10 @@ from random import Random
 import httpx
 
 from orchestration.state.model import GuestState, State
-from testbed.client.api import Client
 from tests.live.chaos.expected import FIREWALL, Expected, table_of
 from tests.live.chaos.host_facts import HostFacts, read
 from tests.live.chaos.yaml import Machine, Written
+from tests.live.client import Client
 from tests.live.rows import rows
 from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import Act as OnFrame

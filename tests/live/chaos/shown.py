@@ -4,7 +4,7 @@ import html
 import re
 from dataclasses import dataclass
 
-from testbed.client.api import Client
+from tests.live.client import Client
 
 CONDITION = re.compile(r'data-title="[\w-]+: ([^"]+) · Testbeds"')
 GUEST = re.compile(
@@ -33,7 +33,7 @@ class Shown:
 
 def shown_to(client: Client, slug: str) -> Shown:
     """Read the part of a testbed's page that changes by itself."""
-    page = client.page(f"/testbeds/{slug}/live/")
+    page = client.pages.read(f"/testbeds/{slug}/live/")
     condition = CONDITION.search(page)
     assert condition, page[:2000]
     found = {name: (status, host) for name, status, host in GUEST.findall(page)}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import pair_up, ran
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from testbed.client.api import Client
 from tests.live.browser import signed_in
+from tests.live.client import Client
 from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
 from tests.live.watch import Guest, project, wait_until

@@ -11,7 +11,8 @@ from hashlib import sha256
 
 import pytest
 
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.odd_words import ODD_WORDS
 from tests.live.pair.conftest import SLUG
 from tests.live.ssh_targets import targets_beside
@@ -46,7 +47,7 @@ class Ended:
         **wanted: object,
     ) -> None:
         form = {"form": "shell", "words": [line], "selection": "@all", **wanted}
-        run = client.execute(SLUG, form)
+        run = client.ask(SLUG, "exec", **form)
         self.number = run.number
         self.at_s: dict[str, float] = {}
         started = time.monotonic()

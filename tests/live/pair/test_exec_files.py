@@ -13,7 +13,7 @@ from hashlib import sha256
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.odd_words import ODD_WORDS
 from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
@@ -125,7 +125,7 @@ def driven(owner: Client, *wanted: dict) -> list[dict]:
     """Execute one after the other as a program does, also what is long."""
     found = []
     for each in wanted:
-        run = owner.execute(SLUG, {"selection": "@all", **each})
+        run = owner.ask(SLUG, "exec", **{"selection": "@all", **each})
         status = owner.drive(run, lambda _: None)
         found.append({"number": run.number, "status": status})
     return found
@@ -197,7 +197,9 @@ def test_folder_travels_there_and_back_with_modes_and_times(stack, owner, guests
             *("750 1000000000", "750 1000000000")
         ]
         assert guest.run("find /srv -name '.*'") == ""
-    listed = owner.page(f"/runs/{fetched['number']}/fetched/?guest=near&path=many")
+    listed = owner.pages.read(
+        f"/runs/{fetched['number']}/fetched/?guest=near&path=many"
+    )
     assert ">sub/</a>" in listed
     files = project(stack, SLUG).files
     for name in ("near", "away"):
@@ -219,7 +221,7 @@ def test_large_file_arrives_as_it_is(stack, guests):
 
 def test_cancel_in_the_middle_of_a_push_leaves_no_half_file(stack, owner, guests):
     wanted = {"selection": "@all", **pushing("huge", "/srv/huge")}
-    started = owner.execute(SLUG, wanted)
+    started = owner.ask(SLUG, "exec", **wanted)
     seen = []
 
     def cancel_in_the_middle(frame):

@@ -1,11 +1,10 @@
 """The page of a real guest: its state, its addresses, and why it cannot be reached."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.pair.conftest import SLUG
 from tests.live.watch import (
     Guest,
@@ -23,7 +22,7 @@ END_SSH = "while killall -KILL dropbear; do sleep 0.1; done"
 
 
 def checked(client: Client, name: str) -> Ran:
-    run = Ran(client.check(SLUG, name))
+    run = Ran(client.ask(SLUG, f"guests/{name}/check"))
     client.drive(run.started, run.frames.append)
     return run
 
@@ -45,7 +44,7 @@ def test_page_shows_the_guest_as_it_is(stack, owner, name, host):
 
     assert run.status == "succeeded", run.words
     assert f"Guest {name} on {host} can be reached." in run.words
-    page = owner.guest(SLUG, name)
+    page = owner.get(SLUG, f"guests/{name}")
     assert (page["status"], page["host"]) == ("running", host)
     assert page["observed_since"] <= page["observed_at"]
     own = addresses_in(Guest(stack, SLUG, name))
@@ -54,28 +53,25 @@ def test_page_shows_the_guest_as_it_is(stack, owner, name, host):
         seen = {address for address in interface["actual"] if ":" not in address}
         assert seen == own[interface["name"]], interface
         assert interface["wanted"].partition("/")[0] in seen
-    shown = owner.page(f"/testbeds/{SLUG}/guests/{name}/")
+    shown = owner.pages.read(f"/testbeds/{SLUG}/guests/{name}/")
     assert "testbed guest ready" in shown
 
 
 @pytest.mark.parametrize(("name", "host"), [("near", "main"), ("away", "host-b")])
-def test_whole_serial_log_is_fetched_from_the_guests_host(
-    stack, owner, tmp_path: Path, name, host
-):
+def test_whole_serial_log_is_fetched_from_the_guests_host(stack, owner, name, host):
     wanted = {"form": "serial-log", "selection": name}
-    run = Ran(owner.execute(SLUG, wanted))
+    run = Ran(owner.ask(SLUG, "exec", **wanted))
     owner.drive(run.started, run.frames.append)
 
     assert run.status == "succeeded", run.words
     file = f"{name}-serial.log"
-    address = f"/runs/{run.started.number}/fetched/file/?guest={name}&path={file}"
-    owner.save(address, tmp_path / file)
-    log = (tmp_path / file).read_bytes()
+    address = f"/runs/{run.started.number}/fetched/file?guest={name}&path={file}"
+    log = b"".join(owner.server.pieces(address))
     path = project(stack, SLUG).read_state().guest(name).console
     there = int(host_of(stack, host).run("stat", "-c", "%s", path))
     assert b"testbed guest ready" in log
     assert 0 < len(log) <= there  # its guest may have written since
-    assert file in owner.page(f"/testbeds/{SLUG}/guests/{name}/")
+    assert file in owner.pages.read(f"/testbeds/{SLUG}/guests/{name}/")
 
 
 def test_interfaces_are_counted_as_their_guest_counts(stack, owner):
@@ -86,7 +82,7 @@ def test_interfaces_are_counted_as_their_guest_counts(stack, owner):
 
     def counted() -> int:
         interfaces = {
-            one["name"]: one for one in owner.guest(SLUG, "away")["interfaces"]
+            one["name"]: one for one in owner.get(SLUG, "guests/away")["interfaces"]
         }
         return interfaces["mgmt0"]["received"]["bytes"]
 
@@ -102,7 +98,7 @@ def test_recreated_guest_loses_its_data_and_the_other_nothing(stack, owner):
     for guest in (near, away):
         guest.run("echo data > /var/kept; sync")
 
-    run = Ran(owner.up_guests(SLUG, "recreate", "near"))
+    run = Ran(owner.ask(SLUG, "up", mode="recreate", selection="near"))
     owner.drive(run.started, run.frames.append)
 
     assert run.status == "succeeded", run.words
@@ -123,7 +119,7 @@ def test_guest_that_somebody_removed_comes_back_alone(stack, owner):
     host_of(stack, "host-b").run("virsh", "destroy", domain)
     host_of(stack, "host-b").run("virsh", "undefine", domain)
 
-    run = Ran(owner.up_guests(SLUG, "up", "away"))
+    run = Ran(owner.ask(SLUG, "up", mode="up", selection="away"))
     owner.drive(run.started, run.frames.append)
 
     assert run.status == "succeeded", run.words
@@ -137,7 +133,7 @@ def reset_afterwards(stack, owner):
     guest = Guest(stack, SLUG, "away")
     before = guest.boot
     yield
-    reset = Ran(owner.power(SLUG, "reset", "away"))
+    reset = Ran(owner.ask(SLUG, "power", verb="reset", selection="away"))
     owner.drive(reset.started, reset.frames.append)
     up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
@@ -156,7 +152,7 @@ def test_check_names_ssh_where_its_server_was_stopped(stack, owner):
 
     found = run.finished("away")
     assert run.status == "failed"
-    page = owner.guest(SLUG, "away")
+    page = owner.get(SLUG, "guests/away")
     assert page["check"]["layer"] == "ssh"
     assert page["check"]["run"] == run.started.number
     assert page["status"] == "running"
@@ -176,7 +172,7 @@ def checked_until_ssh_failed(client: Client, name: str) -> Ran:
 
 
 def test_paused_guest_fails_at_its_domain(stack, owner):
-    pause = Ran(owner.power(SLUG, "pause", "near"))
+    pause = Ran(owner.ask(SLUG, "power", verb="pause", selection="near"))
     owner.drive(pause.started, pause.frames.append)
     wait_until_observed(stack, SLUG, near="paused on main")
 
@@ -184,8 +180,8 @@ def test_paused_guest_fails_at_its_domain(stack, owner):
 
     assert run.finished("near")["found"]["layer"] == "domain"
     assert "its domain is paused" in run.words
-    page = owner.guest(SLUG, "near")
+    page = owner.get(SLUG, "guests/near")
     assert (page["status"], page["by_request"]) == ("paused", True)
-    resume = Ran(owner.power(SLUG, "resume", "near"))
+    resume = Ran(owner.ask(SLUG, "power", verb="resume", selection="near"))
     owner.drive(resume.started, resume.frames.append)
     assert checked(owner, "near").status == "succeeded"

@@ -1,13 +1,13 @@
 """The load of real guests over time: what they do is what their samples say."""
 
-import json
 import time
 from contextlib import closing
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.pair.conftest import SLUG
 from tests.live.watch import Guest, wait_until
 
@@ -20,8 +20,7 @@ NAMES = {"near": "main", "away": "host-b"}
 
 
 def load(client: Client, name: str) -> Frame:
-    found: Frame = json.loads(client.page(f"/testbeds/{SLUG}/guests/{name}/load/"))
-    return found
+    return client.get(SLUG, f"guests/{name}/load")
 
 
 def figures(client: Client, name: str, column: str, *, since: float) -> list[float]:
@@ -67,7 +66,7 @@ def test_busy_guest_is_seen(stack, owner, name):
 
     memory = figures(owner, name, "memory_bytes", since=0)
     assert 0 < memory[-1] < 1024 * MIB
-    found = json.loads(owner.page(f"/hosts/{NAMES[name]}/load/"))
+    found = owner.server.get(f"/hosts/{NAMES[name]}/load")
     assert max(filter(None, found["columns"]["cpu_percent"])) > 10
     assert found["columns"]["disk_bytes"][-1] > 0
 
@@ -96,7 +95,7 @@ def test_disk_and_network_are_counted_from_the_guests_side(stack, owner, name):
 def test_metrics_have_both_guests(stack, owner):
     stack.add_user("metrics-admin", is_admin=True)
     with closing(stack.client("metrics-admin")) as admin:
-        text = admin.page("/metrics")
+        text = admin.pages.read("/metrics")
 
     families = text_string_to_metric_families(text)
     samples = {

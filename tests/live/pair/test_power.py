@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from testbed.client.api import Client, Refused
+from testbed.client.rest.problems import ServerProblem
+from tests.live.client import Client
 from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
 from tests.live.watch import (
@@ -35,7 +36,7 @@ def _away(stack: Stack) -> Guest:
 
 
 def changed(client: Client, verb: str, selection: str) -> Ran:
-    run = Ran(client.power(SLUG, verb, selection))
+    run = Ran(client.ask(SLUG, "power", verb=verb, selection=selection))
     client.drive(run.started, run.frames.append)
     return run
 
@@ -68,7 +69,7 @@ def test_testbed_stays_up_with_a_guest_off_and_up_starts_it(stack, owner, near, 
     wait_until_observed(stack, SLUG, away="shut off on host-b")
 
     assert condition(stack, SLUG) == "up"
-    assert "by request" in owner.page(f"/testbeds/{SLUG}/")
+    assert "by request" in owner.pages.read(f"/testbeds/{SLUG}/")
     up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
     assert away.boot != before
@@ -131,8 +132,8 @@ def test_power_on_starts_the_guest_alone_that_is_off(owner, near, away):
 def test_power_waits_for_no_other_run(owner):
     started = owner.start(SLUG, "up")
 
-    with pytest.raises(Refused, match="owner has been running up"):
-        owner.power(SLUG, "pause", "near")
+    with pytest.raises(ServerProblem, match="owner has been running up"):
+        owner.ask(SLUG, "power", verb="pause", selection="near")
 
     assert owner.drive(started, lambda frame: None) == "succeeded"
 

@@ -113,7 +113,7 @@ def test_schedule_keeps_the_last_of_its_own_and_an_admin_deletes_the_rest(
     boss = stack.client("boss")
     for (key,) in rows(stack, listed):
         form = {"verb": "delete", "pick": str(key)}
-        leads_to = boss.send_form("/snapshots/act/", form)
+        leads_to = boss.pages.send("/snapshots/act/", form)
         assert leads_to == "/admin/testbed/snapshotorder/"
     boss.close()
     for name, guest in guests.items():

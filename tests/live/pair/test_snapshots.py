@@ -10,7 +10,8 @@ from html import unescape
 
 import pytest
 
-from testbed.client.api import Client, Frame
+from testbed.client.watching import Frame
+from tests.live.client import Client
 from tests.live.faults import kill_worker, start_worker
 from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
@@ -27,8 +28,12 @@ def _guests(stack: Stack) -> dict[str, Guest]:
     return {name: Guest(stack, SLUG, name) for name in NAMES}
 
 
+def asked(client: Client, verb: str, guest: str, **wish: object) -> Ran:
+    return Ran(client.ask(SLUG, "snapshots", verb=verb, guest=guest, **wish))
+
+
 def done(client: Client, verb: str, guest: str, **wish: object) -> Ran:
-    run = Ran(client.snapshot(SLUG, verb, guest, **wish))
+    run = asked(client, verb, guest, **wish)
     client.drive(run.started, run.frames.append)
     assert run.status == "succeeded", run.words
     return run
@@ -49,7 +54,8 @@ def tree(client: Client, guest: str) -> dict[str, Frame]:
 
 def of(client: Client, guest: str) -> Frame:
     """Return a guest with its snapshots as the page has them."""
-    (found,) = (one for one in client.snapshots(SLUG) if one["guest"] == guest)
+    guests = client.get(SLUG, "snapshots")["guests"]
+    (found,) = (one for one in guests if one["guest"] == guest)
     return found
 
 
@@ -111,7 +117,7 @@ def test_guest_goes_back_with_its_programs_its_clock_and_its_log(
     base = tree(owner, name)["base"]
     assert (base["by"], base["status"], base["current"]) == ("owner", "running", True)
     assert base["memory_bytes"] > 10 << 20
-    check = owner.check(SLUG, name)
+    check = owner.ask(SLUG, f"guests/{name}/check")
     assert owner.drive(check, lambda frame: None) == "succeeded"
 
 
@@ -154,9 +160,7 @@ def test_guest_runs_on_when_the_worker_is_killed_meanwhile(
     name = "away"
     guest, boot = guests[name], guests[name].boot
     done(owner, "create", name, name="base")
-    run = Ran(
-        owner.snapshot(SLUG, verb, name, name="base" if verb == "restore" else "x")
-    )
+    run = asked(owner, verb, name, name="base" if verb == "restore" else "x")
 
     def strike(frame: Frame) -> None:
         run.frames.append(frame)
@@ -181,7 +185,7 @@ def test_cancelled_run_leaves_a_whole_snapshot_or_none_and_a_running_guest(
 ):
     name, guest = "near", guests["near"]
     boot = guest.boot
-    run = Ran(owner.snapshot(SLUG, "create", name, name="x"))
+    run = asked(owner, "create", name, name="x")
 
     def strike(frame: Frame) -> None:
         run.frames.append(frame)
@@ -211,7 +215,7 @@ def test_mixed_chain_is_refused_before_anything_happens(
             ("restore", "base"),
             ("delete", "base"),
         ):
-            run = Ran(owner.snapshot(SLUG, verb, name, name=snapshot))
+            run = asked(owner, verb, name, name=snapshot)
             owner.drive(run.started, run.frames.append)
             assert run.status == "failed"
             assert "has external snapshots of another program: theirs" in run.words

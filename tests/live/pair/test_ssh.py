@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from orchestration.providers.linux.jump_account import ACCOUNT, KEYS_FILE
-from testbed.client.api import Client
+from tests.live.client import Client
 from tests.live.namespace_host import NamespaceHost, wire
 from tests.live.pair.conftest import SLUG
-from tests.live.stack import PASSWORD, Stack
+from tests.live.stack import Stack
 from tests.live.watch import Guest, key_of, pair_up, project, ran, wait_until
 
 pytestmark = pytest.mark.live
@@ -73,17 +73,15 @@ def start_agent(key: Path, place: Path) -> "subprocess.Popen[bytes]":
 
 
 def unpack(client: Client, slug: str, folder: Path) -> Path:
-    saved = folder / "ssh.zip"
-    client.save(f"/testbeds/{slug}/ssh.zip", saved)
-    with zipfile.ZipFile(io.BytesIO(saved.read_bytes())) as archive:
+    answer = client.pages.http.get(f"/testbeds/{slug}/ssh.zip").raise_for_status()
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         archive.extractall(folder)
     return folder / f"{slug}-ssh"
 
 
 def remove_keys(client: Client) -> None:
-    page = client.page("/ssh-keys/")
-    for number in re.findall(r'name="key" value="(\d+)"', page):
-        client.send_form("/ssh-keys/remove/", {"key": number})
+    for key in client.server.get("/ssh-keys")["items"]:
+        client.server.send("DELETE", f"/ssh-keys/{key['id']}")
 
 
 def address(stack: Stack, slug: str, guest: str) -> str:
@@ -98,7 +96,7 @@ def keys_in(stack: Stack, slug: str, guest: str) -> str:
 
 def wait_until_written(client: Client, slug: str, guest: str) -> None:
     page = f"/testbeds/{slug}/guests/{guest}/"
-    wait_until(lambda: "not yet written" not in client.page(page))
+    wait_until(lambda: "not yet written" not in client.pages.read(page))
 
 
 def set_active(stack: Stack, user: str, *, is_active: bool) -> None:
@@ -115,10 +113,9 @@ def laptop(
 ) -> Iterator[Laptop]:
     """A laptop of `owner`, whose testbed is up, as is that of `other`."""
     folder = tmp_path_factory.mktemp("laptop")
-    for client in (owner, other):
-        client.send_form("/account/confirm/", {"password": PASSWORD})
-    owner.send_form("/ssh-keys/", {"key": new_key(folder / "mine"), "name": "laptop"})
-    other.send_form("/ssh-keys/", {"key": new_key(folder / "theirs"), "name": "x"})
+    for client, file, name in ((owner, "mine", "laptop"), (other, "theirs", "x")):
+        key = {"key": new_key(folder / file), "name": name}
+        client.server.send("POST", "/ssh-keys", key)
     agent = start_agent(folder / "mine", folder / "agent")
     machine = NamespaceHost(f"{stack.label}-l", folder / "l")
     wire(stack.main, "w8", machine)
@@ -155,7 +152,7 @@ def test_config_as_downloaded_reaches_the_guest_on_host_b(laptop, stack):
 
 
 def test_line_of_the_page_names_the_same_way(laptop, stack, owner):
-    page = owner.page(f"/testbeds/{SLUG}/guests/away/")
+    page = owner.pages.read(f"/testbeds/{SLUG}/guests/away/")
 
     found = re.search(r"ssh -J (\S+) -o HostKeyAlias=(\S+) (\S+)</code>", page)
 

@@ -5,6 +5,7 @@ a tunnel to the other. A program as a tool is followed, and stopped, by the clie
 command line.
 """
 
+import os
 import re
 import signal
 import subprocess
@@ -15,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client
 from tests.live import faults
+from tests.live.client import Client
 from tests.live.pair.conftest import SLUG
 from tests.live.rows import rows
-from tests.live.stack import PASSWORD, Stack
+from tests.live.stack import Stack
 from tests.live.watch import Guest, cancel, key_of, project, ran, wait_until
 
 pytestmark = pytest.mark.live
@@ -34,7 +35,7 @@ class Captured:
     def __init__(self, stack: Stack, owner: Client, **capture: object) -> None:
         place = {} if "bridge" in capture else {"guest": "near"}
         wanted = {"form": "capture", "capture": {**place, **capture}}
-        self.number = owner.execute(SLUG, wanted).number
+        self.number = owner.ask(SLUG, "exec", **wanted).number
         answers = project(stack, SLUG).answers(self.number)
         self.file: Path = answers / "capture.pcap"
         self._stack = stack
@@ -171,19 +172,16 @@ def test_capture_ends_with_its_time(stack, owner):
     assert tcpdumps(stack) == []
 
 
-def test_tool_shows_its_lines_at_the_command_line_until_it_is_stopped(
-    stack, owner, tmp_path
-):
-    secret = tmp_path / "password"
-    secret.write_text(PASSWORD)
-    sign_in = (stack.url, "--user", "owner", "--password-file", str(secret))
+def test_tool_shows_its_lines_at_the_command_line_until_it_is_stopped(stack, owner):
     line = "while :; do echo tick; echo odd >&2; sleep 0.2; done"
-    words = (*sign_in, "exec", SLUG, "near", "--tool", "--shell", "--", line)
+    words = ("exec", "near", "--tool", "--shell", "--", line)
+    access = {"TESTBED_SERVER": stack.url, "TESTBED_TOKEN": stack.tokens["owner"]}
 
     # A shell starts what runs beside it, as script/test runs this, without Ctrl+C.
-    interruptible = ("env", "--default-signal=INT")
+    program = ("-m", "testbed.client.terminal.program")
     with subprocess.Popen(
-        [*interruptible, sys.executable, "-m", "testbed.client", *words],
+        ["env", "--default-signal=INT", sys.executable, *program, *words],
+        env=os.environ | access | {"TESTBED_PROJECT": SLUG},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -195,7 +193,7 @@ def test_tool_shows_its_lines_at_the_command_line_until_it_is_stopped(
         finally:
             client.kill()
 
-    number = int(re.search(r"Cancelling run (\d+)", errors)[1])
+    number = int(re.search(r"Run (\d+) is cancelled", errors)[1])
     [block] = owner.answers(number)["blocks"]
     assert shown == ["near: tick\n"] * 3
     assert "near: odd\n" in errors

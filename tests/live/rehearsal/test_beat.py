@@ -38,7 +38,7 @@ def _has_no_pipes(pid: str) -> bool:
 def hosts_page(lab: Stack) -> str:
     olive = lab.client("olive")
     try:
-        return olive.page("/hosts/")
+        return olive.pages.read("/hosts/")
     finally:
         olive.close()
 

@@ -25,7 +25,7 @@ class Lab:
         return run.number, [(i["index"], i["kind"]) for i in run.instructions]
 
     def open(self, run_id, query=""):
-        return self.owner.socket(run_id, query)
+        return self.owner.pages.socket(f"/ws/orchestration/{run_id}/{query}")
 
     @property
     def faults(self):

@@ -1,6 +1,6 @@
 """Acts on the product's own processes and on the hosts' daemons."""
 
-from testbed.client.api import Refused
+from testbed.client.rest.problems import ServerProblem
 from tests.live.chaos.acts.act import Act, Family, once
 from tests.live.chaos.acts.runs import whole_or_down
 from tests.live.chaos.lab import Lab, Testbed
@@ -87,7 +87,7 @@ def cut_off_host(lab: Lab, testbed: Testbed) -> None:
         lab.require(done.status == "failed", f"up without a host {done.status}")
         lab.require(OTHER in done.words, f"up does not name the host: {done.words}")
         lab.require("check-hosts" in done.statuses(), f"it goes on: {done.statuses()}")
-    except Refused as refusal:
+    except ServerProblem as refusal:
         lab.require(False, f"up without a host is refused: {refusal}")
     finally:
         lab.stack.other.mend()

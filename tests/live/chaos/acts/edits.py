@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from testbed.client.api import Refused
+from testbed.client.rest.problems import ServerProblem
 from tests.live.chaos.acts.act import Act, Family, anywhere, up
 from tests.live.chaos.lab import SETUP, Lab, Testbed
 from tests.live.chaos.yaml import Machine, Written
@@ -79,8 +79,9 @@ def break_yaml(lab: Lab, testbed: Testbed) -> None:
     lab.write(testbed, _with(whole, THIRD, _machine))
     try:
         testbed.client.start(testbed.slug, "up")
-    except Refused as refusal:
-        lab.require("nowhere" in str(refusal), f"the refusal says {refusal}")
+    except ServerProblem as refusal:
+        said = f"{refusal} {refusal.body}"
+        lab.require("nowhere" in said, f"the refusal says {said}")
     else:
         lab.require(False, f"up of a broken YAML of {testbed.slug} was not refused")
     lab.write(testbed, whole)

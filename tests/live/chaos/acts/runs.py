@@ -2,9 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from testbed.client.api import Client, Frame, Refused
+from testbed.client.rest.problems import ServerProblem
+from testbed.client.watching import Frame
 from tests.live.chaos.acts.act import Act, Family, anywhere, deployed, down, up
 from tests.live.chaos.lab import Lab, Testbed
+from tests.live.client import Client
 from tests.live.watch import Ran, cancel, followed
 
 # About as many frames as an Up or a Down of such a testbed has.
@@ -112,7 +114,7 @@ def two_at_once(lab: Lab, testbed: Testbed) -> None:
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda c: _started(c, testbed.slug), clients))
     runs = [answer for answer in answers if isinstance(answer, Ran)]
-    refusals = [str(answer) for answer in answers if isinstance(answer, Refused)]
+    refusals = [str(answer) for answer in answers if isinstance(answer, ServerProblem)]
     lab.require(len(runs) == 1, f"two ups at once of {testbed.slug}: {answers}")
     lab.require(all("has been running up" in text for text in refusals), f"{refusals}")
     for run in runs:
@@ -121,29 +123,28 @@ def two_at_once(lab: Lab, testbed: Testbed) -> None:
         client.close()
 
 
-def _started(client: Client, slug: str) -> Ran | Refused:
+def _started(client: Client, slug: str) -> Ran | ServerProblem:
     try:
         return Ran(client.start(slug, "up"))
-    except Refused as refusal:
+    except ServerProblem as refusal:
         return refusal
 
 
 def stranger_tries(lab: Lab, testbed: Testbed) -> None:
     """Another user's commands are answered as if there were no such testbed."""
     stranger = next(t for t in lab.testbeds.values() if t.owner != testbed.owner).client
+    name = f"{testbed.owner}/{testbed.slug}"
     for command in ("up", "down", "clear-artefacts"):
         try:
-            stranger.start(testbed.slug, command)
-        except Refused as refusal:
+            stranger.start(name, command)
+        except ServerProblem as refusal:
             lab.require(
                 "no such" in str(refusal).lower() or "not" in str(refusal).lower(),
                 str(refusal),
             )
         else:
             lab.require(False, f"a stranger started {command} of {testbed.slug}")
-    lab.require(
-        not stranger.has_testbed(testbed.slug), f"a stranger sees {testbed.slug}"
-    )
+    lab.require(not stranger.has_testbed(name), f"a stranger sees {name}")
 
 
 def side_by_side(lab: Lab, testbed: Testbed) -> None:
