@@ -1,7 +1,8 @@
 """`script/bench api`: lists of many testbeds and guests by the REST API, with a token.
 
 A real Daphne over loopback and hosts that only rehearse, with the rows of
-`script/bench pages`. The floor is an answer that reads nothing from the database.
+`script/bench pages`. The floor is an answer that reads nothing from the database. At the
+end 50 requests a second are sent beside two runs (`load`).
 """
 
 import sys
@@ -12,6 +13,7 @@ import httpx
 
 from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.orchestrator import write_testbed
+from benchmarks.requests.load import add_load
 from benchmarks.requests.pages import FILL, FILL_LIST, FLOOR
 from tests.live.stack import Stack, simulated_stack
 
@@ -43,14 +45,24 @@ def main() -> int:
             client.run("large", "up", lambda frame: None)
             stack.shell(FILL)
             stack.shell(FILL_LIST.format(count=chosen.testbeds))
-            table = measure(stack, chosen.guests, chosen.testbeds, chosen.seconds)
+            headers = {"Authorization": f"Bearer {stack.shell(MAKE).split()[-1]}"}
+            table = measure(
+                stack, headers, chosen.guests, chosen.testbeds, chosen.seconds
+            )
+            write_testbed(place / "small", 1, 1)
+            add_load(table, stack, place / "small", headers, 4 * chosen.seconds)
     return conclude(table, strict=chosen.strict)
 
 
-def measure(stack: Stack, guests: int, testbeds: int, seconds: float) -> Table:
+def measure(
+    stack: Stack,
+    headers: dict[str, str],
+    guests: int,
+    testbeds: int,
+    seconds: float,
+) -> Table:
     """Time each request, one after the other."""
     table = Table(f"REST API with {testbeds} testbeds and one of {guests} guests")
-    headers = {"Authorization": f"Bearer {stack.shell(MAKE).split()[-1]}"}
     large = f"{API}/testbeds/admin/large"
     with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as client:
         for what, path, at_most in (
