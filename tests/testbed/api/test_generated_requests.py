@@ -57,6 +57,8 @@ def kept_connection() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
+# It takes three minutes alone, and more than the usual limit beside other suites.
+@pytest.mark.timeout(1800)
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
 @pytest.mark.parametrize("persona", ["viewer", "owner", "admin"])
