@@ -70,7 +70,8 @@ def run_for(request: Request, pk: int, act: Act) -> Run:
     """Return the run for an act. Raises: Http404, NotAllowed."""
     visible = seen_runs(request.user)
     people = ("testbed__owner", "asked_by", "cancel_requested_by")
-    found = get_object_or_404(visible.select_related(*people), pk=pk)
+    rows = visible.select_related(*people).defer("testbed__started")
+    found = get_object_or_404(rows, pk=pk)
     found.testbed.seen_by(request.user)
     _require(request, act, found.testbed)
     return found

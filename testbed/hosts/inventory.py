@@ -4,8 +4,8 @@
 most looks find what the one before found. A silent host keeps its rows.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -17,18 +17,37 @@ from orchestration.inventory.drift import missing_parts
 from orchestration.inventory.things import DISK_FILE
 from testbed.models import Host, Inventory, MissingPart, Testbed
 
+_FIELDS = [field.name for field in fields(inventory.Thing)]
 
-def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None:
-    """Save the things on one host, for the list of orphans, and the disks' sizes."""
-    things = [asdict(thing) for thing in seen.things]
-    wanted: dict[str, object] = {"looked_at": now, "disks": _disks(seen)}
-    known = Inventory.objects.filter(host=host).first()
-    if known is None or known.things != things:
-        wanted["things"] = things  # much more than the rest, and it changes rarely
-    if known is None:
-        Inventory.objects.update_or_create(host=host, defaults=wanted)
-    else:
-        Inventory.objects.filter(pk=known.pk).update(**wanted)
+
+def save_inventories(
+    seen: Iterable[tuple[Host, inventory.Inventory]], now: datetime
+) -> None:
+    """Save the things on hosts, for the list of orphans, and the disks' sizes."""
+    seen = list(seen)
+    rows = Inventory.objects.filter(host__in=[host.pk for host, _ in seen])
+    known = {row.host_id: row for row in rows}
+    unchanged = []
+    for host, held in seen:
+        wanted = {"things": list(map(_fields, held.things)), "disks": _disks(held)}
+        if (row := known.get(host.pk)) is None:
+            defaults: dict[str, object] = {"looked_at": now, **wanted}
+            Inventory.objects.update_or_create(host=host, defaults=defaults)
+            continue
+        # The things are much more than the rest, and change rarely.
+        changes = {
+            key: value for key, value in wanted.items() if vars(row)[key] != value
+        }
+        if changes:
+            Inventory.objects.filter(pk=row.pk).update(looked_at=now, **changes)
+        else:
+            unchanged.append(row.pk)
+    Inventory.objects.filter(pk__in=unchanged).update(looked_at=now)
+
+
+def _fields(thing: inventory.Thing) -> dict[str, str | bool]:
+    """Return a thing as its row has it; `asdict` takes ten times as long."""
+    return {name: getattr(thing, name) for name in _FIELDS}
 
 
 def _disks(seen: inventory.Inventory) -> dict[str, dict[str, int]] | None:

@@ -37,7 +37,7 @@ from testbed.hosts.checks import (
 from testbed.hosts.conditions import Look, save_conditions
 from testbed.hosts.firewall import renewed, wanted_firewalls
 from testbed.hosts.guests import GuestsOfHost, save_guests
-from testbed.hosts.inventory import Shares, save_inventory, seen_since
+from testbed.hosts.inventory import Shares, save_inventories, seen_since
 from testbed.hosts.snapshots import (
     SnapshotsOfHost,
     known_snapshots,
@@ -114,8 +114,7 @@ def _save(
     answered = [
         observation for observation in observations if observation.facts is not None
     ]
-    for observation in answered:
-        save_inventory(observation.host, observation.inventory, began)
+    save_inventories(((seen.host, seen.inventory) for seen in answered), began)
     guests = save_guests(
         GuestsOfHost(seen.host.name, seen.inventory, seen.read_at) for seen in answered
     )
@@ -151,7 +150,7 @@ def _save_time(silent: set[str], began: datetime) -> None:
     """
     kept = {
         thing.testbed
-        for seen in last_observations()
+        for seen in (last_observations() if silent else ())
         for thing in seen.things
         if seen.host in silent
     }

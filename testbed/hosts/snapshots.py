@@ -59,24 +59,42 @@ def look_at_snapshots(
 
 def save_snapshots(looks: Iterable[SnapshotsOfHost]) -> None:
     """Save the snapshots; a guest without any loses its row."""
+    looks = list(looks)
     testbeds = dict(Testbed.objects.values_list("slug", "pk"))
+    seen: dict[str, dict[Owner, bool]] = {}
     for look in looks:
-        rows = ObservedSnapshots.objects.filter(host=look.host)
-        seen, same = set[Owner](), list[tuple[int, str]]()
         for guest in look.found:
-            slug, name = guest.owner
-            if (testbed := testbeds.get(slug)) is None:
+            if (testbed := testbeds.get(guest.owner[0])) is None:
                 continue
-            seen.add((slug, name))
-            if guest.snapshots is None:
-                same.append((testbed, name))
-            else:
+            is_same = guest.snapshots is None
+            seen.setdefault(look.host, {})[guest.owner] = is_same
+            if not is_same:
                 _save(testbed, guest, look)
-        old = rows.values_list("pk", "testbed_id", "testbed__slug", "name")
-        kept = [pk for pk, testbed, _, name in old if (testbed, name) in same]
-        rows.filter(pk__in=kept).update(observed_at=look.read_at)
-        gone = [pk for pk, _, slug, name in old if (slug, name) not in seen]
-        rows.filter(pk__in=gone).delete()
+    _keep(looks, seen)
+
+
+def _keep(
+    looks: Iterable[SnapshotsOfHost], seen: Mapping[str, Mapping[Owner, bool]]
+) -> None:
+    """Note the look at guests whose snapshots are the same; remove those without any.
+
+    `seen` says of each guest by host whether they are the same.
+    """
+    times = {look.host: look.read_at for look in looks}
+    rows = ObservedSnapshots.objects.filter(host__in=times)
+    kept: dict[str, list[int]] = {}
+    gone = []
+    for pk, host, *owner in rows.values_list("pk", "host", "testbed__slug", "name"):
+        match seen.get(host, {}).get((owner[0], owner[1])):
+            case None:
+                gone.append(pk)
+            case True:
+                kept.setdefault(host, []).append(pk)
+    for host, numbers in kept.items():
+        same = ObservedSnapshots.objects.filter(pk__in=numbers)
+        same.update(observed_at=times[host])
+    if gone:
+        ObservedSnapshots.objects.filter(pk__in=gone).delete()
 
 
 def _save(testbed: int, guest: GuestSnapshots, look: SnapshotsOfHost) -> None:

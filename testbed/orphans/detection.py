@@ -112,7 +112,8 @@ class _Judge:
     """The testbeds as they are now, each state read once."""
 
     def __init__(self) -> None:
-        rows = list(Testbed.objects.all())
+        read = ("slug", "number", "created_at", "name", "owner")
+        rows = list(Testbed.objects.order_by().only(*read))
         last_end = Max("runs__ended_at", filter=Q(runs__is_exclusive=True))
         slugs = Testbed.objects.order_by().values_list("slug")
         ended = dict(slugs.annotate(last_end=last_end))

@@ -20,7 +20,6 @@ from testbed.testbeds.capacity import (
     Lab,
     added_to_hosts,
     by_host,
-    held_needs,
     parties,
     rest_of_hosts,
     taken_by_others,
@@ -52,7 +51,8 @@ def needs_of_up(
     is_up = testbed.condition == Testbed.Condition.UP
     if is_up and state is not None and not is_edited(testbed, state):
         return None
-    lab, held = lab or Lab(), held_needs(testbed)
+    lab = lab or Lab()
+    held = _held(testbed, lab)
     wanted = _wanted(testbed, lab)
     if not wanted or use_in(wanted).where_above(use_in(held)) == Use():
         return None
@@ -77,12 +77,18 @@ def coming_on(testbed: Testbed, lab: Lab | None = None) -> list[str]:
     if testbed.condition not in Testbed.DEPLOYED:
         return []
     lab = lab or Lab()
-    others = others_on(testbed, by_host(held_needs(testbed)), lab.claims)
+    others = others_on(testbed, by_host(_held(testbed, lab)), lab.claims)
     if lab.claims.now is None or not others:
         return []
     rest = rest_of_hosts(lab.counted, lab.hosts)
     now = lab.claims.now
     return notes_while_up(testbed, others, rest, parties(lab.counted), now)
+
+
+def _held(testbed: Testbed, lab: Lab) -> tuple[GuestNeed, ...]:
+    """Return its guests that count already, from what was read of all testbeds."""
+    own = (one.held for one in lab.counted if one.testbed == testbed.pk)
+    return next(own, ())
 
 
 def _wanted(testbed: Testbed, lab: Lab) -> tuple[GuestNeed, ...]:

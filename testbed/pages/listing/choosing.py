@@ -61,7 +61,7 @@ def listed(user: User, wish: ListWish) -> QuerySet[Testbed]:
     for name, value in wish.filters.items():
         found = NARROWED_BY[name](found, user, value)
     rows = found.select_related("owner", "expiry").prefetch_related("tags")
-    return _sorted(rows, wish)
+    return _sorted(rows.defer("started"), wish)
 
 
 def seen_by(user: User, whose: Whose = Whose.ALL) -> TestbedQuerySet:
@@ -201,11 +201,10 @@ def _sorted(found: TestbedQuerySet, wish: ListWish) -> QuerySet[Testbed]:
     The name decides among equals, so that pages neither share nor miss one.
     """
     if wish.sort == "guests":
-        # Joined: PostgreSQL may read all guests for each testbed's subquery.
-        is_up = Q(observed_guests__status__in=UP)
-        found = found.annotate(
-            guests_up=Count("observed_guests", filter=is_up, distinct=True)
-        )
+        # Not joined: SQLite would sort testbeds with all that they started.
+        up = ObservedGuest.objects.filter(_of_outer(), status__in=UP).order_by()
+        counts = up.values("testbed").annotate(count=Count("pk")).values("count")
+        found = found.annotate(guests_up=_number(counts))
     elif wish.sort == "run":
         runs = Run.objects.filter(_of_outer(), is_exclusive=True).order_by("-pk")
         found = found.annotate(newest_run=_number(runs.values("pk")[:1]))

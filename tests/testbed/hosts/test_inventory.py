@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from orchestration.inventory.things import Inventory, Thing, ThingKind
 from testbed import models
-from testbed.hosts.inventory import Shares, save_inventory
+from testbed.hosts.inventory import Shares, save_inventories
 
 MINE = Thing(ThingKind.BRIDGE, "t1-x", "mine")
 OTHERS = Thing(ThingKind.BRIDGE, "t2-x", "others")
@@ -34,12 +34,12 @@ def test_each_testbed_gets_its_own_things_of_each_host_and_nobodys() -> None:
 def test_inventory_is_written_anew_only_when_it_changed() -> None:
     host, seen = models.Host.objects.get(name="main"), Inventory((MINE,))
     first, second = timezone.now(), timezone.now()
-    save_inventory(host, seen, first)
+    save_inventories([(host, seen)], first)
     before = models.Inventory.objects.get()
 
-    save_inventory(host, seen, second)
+    save_inventories([(host, seen)], second)
     same = models.Inventory.objects.get()
-    save_inventory(host, Inventory((MINE, OTHERS)), second)
+    save_inventories([(host, Inventory((MINE, OTHERS)))], second)
 
     assert (same.pk, same.things, same.looked_at) == (before.pk, before.things, second)
     assert [t["name"] for t in models.Inventory.objects.get().things] == [
@@ -56,10 +56,10 @@ def test_sizes_of_disks_are_saved_by_testbed() -> None:
         ("lab", "web-seed.iso"): 512,
         ("far", "db-disk.qcow2"): 8192,
     }
-    save_inventory(host, Inventory((MINE,), files=files), now)
+    save_inventories([(host, Inventory((MINE,), files=files))], now)
     saved = models.Inventory.objects.get().disks
 
-    save_inventory(host, Inventory((MINE,)), now)
+    save_inventories([(host, Inventory((MINE,)))], now)
 
     assert saved == {"lab": {"web-disk.qcow2": 4096}, "far": {"db-disk.qcow2": 8192}}
     assert models.Inventory.objects.get().disks is None
