@@ -100,7 +100,7 @@ class Server:
                 verify=self._trusted,
                 transport=transport,
             )
-        except (ImportError, ValueError) as exc:  # of a kind that httpx does not know
+        except (ImportError, ValueError, httpx.InvalidURL) as exc:  # of a proxy
             raise unusable_proxy(exc) from exc
 
     def __enter__(self) -> Self:

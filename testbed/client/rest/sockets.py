@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from websockets.sync.client import ClientConnection, connect
 
+from testbed.client.rest.trust import proxy_of
+
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
@@ -29,6 +31,7 @@ def opened(
         f"{'wss' if is_safe else 'ws'}://{place.netloc}{path}",
         additional_headers=headers,
         ssl=trusted if is_safe else None,
+        proxy=proxy_of(url),
         max_size=MAX_FRAME_BYTES,
         open_timeout=timeout_s,
     ) as socket:

@@ -44,14 +44,15 @@ def unreachable(url: str, exc: Exception) -> ServerUnreachable:
             f"{_FILE}, or install it on this machine.",
         )
     reason = (str(exc) or type(exc).__name__).removesuffix(".")
-    proxy = _proxy_of(url)
-    if not proxy:
+    proxy = proxy_of(url)
+    if proxy is None:
         return ServerUnreachable(
             f"{url} does not answer: {reason}.",
             hint="Is the address right, and does the server run?",
         )
+    shown = httpx.URL(proxy).copy_with(username="", password="")
     return ServerUnreachable(
-        f"{url} cannot be reached through the proxy {proxy}: {reason}.",
+        f"{url} cannot be reached through the proxy {shown}: {reason}.",
         hint="Does the proxy allow it? Name hosts without a proxy in NO_PROXY.",
     )
 
@@ -75,12 +76,11 @@ def _refused_certificate(
     return None
 
 
-def _proxy_of(url: str) -> str:
-    """Return the proxy of the environment for an address, without its password."""
+def proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment names for an address, with its scheme."""
     place = urlsplit(url)
     proxies = getproxies()
     found = proxies.get(place.scheme) or proxies.get("all")
     if not found or proxy_bypass(place.hostname or ""):
-        return ""
-    proxy = httpx.URL(found)
-    return str(proxy.copy_with(username="", password=""))
+        return None
+    return found if "://" in found else f"http://{found}"

@@ -96,7 +96,7 @@ def test_requests_and_websockets_go_through_the_proxy(
     url = f"https://{NAME}"
     way = {
         "SSL_CERT_FILE": authority.file,
-        "HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}",
+        "HTTPS_PROXY": f"127.0.0.1:{proxy.port}",
     }
 
     assert f"Signed in at {url} as olive" in said(tmp_path, LOGIN, url, code=0, **way)
@@ -184,6 +184,10 @@ def test_server_of_another_version_says_which_side_is_too_old(
     [
         ({"SSL_CERT_FILE": "/none.pem"}, "SSL_CERT_FILE names /none.pem, which is no"),
         ({"ALL_PROXY": "socks5://127.0.0.1:9"}, "The proxy of the environment cannot"),
+        (
+            {"HTTPS_PROXY": "http://127.0.0.1:x"},
+            "The proxy of the environment cannot be used",
+        ),
         ({"HTTPS_PROXY": "http://127.0.0.1:9"}, "through the proxy http://127.0.0.1:9"),
     ],
 )
