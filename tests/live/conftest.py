@@ -56,8 +56,8 @@ def stack() -> Iterator[Stack]:
 def lifetime(*, config: pytest.Config, **_: str) -> str:
     """Return the scope of the browser.
 
-    Playwright's loop must be over before asynchronous tests. The web's lane has its
-    browser tests last, and one browser for all.
+    Playwright's loop must be over before asynchronous tests. The web's lane has none of
+    these, and one browser for all.
     """
     return "session" if config.getoption("--lane") is Lane.WEB else "module"
 

@@ -17,6 +17,8 @@ from tests.live.watch import Guest, project, wait_until
 
 pytestmark = pytest.mark.live
 NAMES = ("near", "away")
+# virsh is started anew for each look.
+LOOK_S = 1
 
 
 @pytest.fixture(name="guests")
@@ -56,6 +58,7 @@ def occasion(stack: Stack, guests: dict[str, Guest], count: int) -> str:
         wait_until(
             lambda: len(on_host(stack, guest, name)) == count,  # noqa: B023
             f"{name} has no new snapshot",
+            pause_s=LOOK_S,
         )
     wait_until(lambda: not active(stack), "the run does not end")
     return on_host(stack, guests["near"], "near")[-1]
@@ -74,6 +77,7 @@ def next_minute(stack: Stack, last: str) -> None:
         lambda: stack.main.run("date", "-u", "+%H%M").strip() != last[-4:],
         "the minute does not end",
         timeout_s=70,
+        pause_s=LOOK_S,
     )
 
 
@@ -102,6 +106,7 @@ def test_schedule_keeps_the_last_of_its_own_and_an_admin_deletes_the_rest(
             wait_until(
                 lambda: on_host(stack, guest, name) == left,  # noqa: B023
                 f"{name} keeps {first}",
+                pause_s=LOOK_S,
             )
     label = virsh(stack, guests["away"], "away", "snapshot-dumpxml", second)
     assert '"schedule": "nightly"' in unescape(label)
@@ -120,6 +125,7 @@ def test_schedule_keeps_the_last_of_its_own_and_an_admin_deletes_the_rest(
         wait_until(
             lambda: on_host(stack, guest, name) == [],  # noqa: B023
             f"{name} has snapshots",
+            pause_s=LOOK_S,
         )
     assert {name: guest.boot for name, guest in guests.items()} == boots
     assert guests["near"].run("echo alive") == "alive"
