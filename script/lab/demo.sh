@@ -214,10 +214,22 @@ stop_product() {
   stop_recorded worker
 }
 
-# run_command COMMAND [FOLDER]
+# run_command ACCOUNT/NAME COMMAND [EXAMPLE]
 run_command() {
-  PYTHONPATH=$CHECKOUT "$VENV/bin/python" "$LAB/run_command.py" "$URL" "$ADMIN" \
-    "$ADMIN_PASSWORD_FILE" "$TESTBED" "$@"
+  local token
+  token=$(make_token) || return
+  TESTBED_TOKEN=$token PYTHONPATH=$CHECKOUT "$VENV/bin/python" "$LAB/run_command.py" "$URL" "$@"
+}
+
+# The administrator's, for a day, in place of the one before.
+make_token() {
+  TESTBED_LOG_LEVEL=WARNING manage shell -v 0 -c "
+from django.contrib.auth.models import User
+from testbed.access.tokens import make_token
+from testbed.models import ApiToken
+admin = User.objects.get(username='$ADMIN')
+ApiToken.objects.filter(user=admin, name='demo').delete()
+print(make_token(admin, 'demo', ('run', 'edit', 'manage'), 1)[1])"
 }
 
 show_result() {
@@ -254,11 +266,12 @@ clean() {
 # Through the product again: it alone knows what belongs to which testbed.
 take_down_all() {
   start_product_for_clean
-  local slug
-  for slug in $(manage shell -v 0 -c "
+  local name
+  for name in $(manage shell -v 0 -c "
 from testbed.models import Testbed
-print(*Testbed.objects.exclude(condition__in=['empty', 'generated', 'down']).values_list('slug', flat=True))"); do
-    TESTBED=$slug run_command down
+left = Testbed.objects.exclude(condition__in=['empty', 'generated', 'down'])
+print(*(one.full_name for one in left.select_related('owner')))"); do
+    run_command "$name" down
   done
   stop_product
 }

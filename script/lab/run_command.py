@@ -1,35 +1,44 @@
-"""Runs one command of a testbed through the product's own websocket, and shows it.
+"""Runs one command of a testbed as the command line does, and shows it.
 
-Called by script/demo: `run_command.py URL USER PASSWORD_FILE TESTBED COMMAND [FOLDER]`.
-With FOLDER a missing testbed is created from it. The exit status is 0 when the run
-succeeded, 130 when it was cancelled, else 1.
+Called by script/demo: `run_command.py URL ACCOUNT/NAME COMMAND [EXAMPLE]`, with an API
+token in TESTBED_TOKEN. With EXAMPLE a missing testbed is made of it, and one that is
+there keeps its files. The exit status is 0 when the run succeeded, 130 when it was
+cancelled, else 1.
 """
 
+import os
 import sys
-from pathlib import Path
 
-from testbed.client.api import Client, Refused
-from testbed.client.screen import Screen, say
+from orchestration.errors import TestbedError
+from testbed.client.rest.addresses import path_of
+from testbed.client.rest.problems import NotThere
+from testbed.client.rest.server import Server
+from testbed.client.screen import say
+from testbed.client.terminal.following import drive
 
 
 def main(arguments: list[str]) -> int:
-    """Sign in, create when needed, run, report."""
-    url, user, password_file, slug, command, *folder = arguments
-    client = Client(url)
+    """Make the testbed when needed, run, report."""
+    url, testbed, command, *example = arguments
+    with Server(url, os.environ["TESTBED_TOKEN"]) as server:
+        try:
+            if example:
+                _make_missing(server, testbed, example[0])
+            run = server.start(path_of(testbed, "runs"), {"command": command})
+            say(f"  {command}: {url}/runs/{run.number}/")
+            return drive(server, run, is_json=False)
+        except TestbedError as exc:
+            say(f"Error: {exc} {exc.hint}".rstrip(), to=sys.stderr)
+            return 1
+
+
+def _make_missing(server: Server, testbed: str, example: str) -> None:
     try:
-        client.sign_in(user, Path(password_file).read_text().strip())
-        if folder and not client.has_testbed(slug):
-            client.create_testbed(slug, Path(folder[0]))
-            say(f"  created testbed {slug}")
-        run = client.start(slug, command)
-        status = client.drive(run, Screen(run.instructions).show)
-    except Refused as exc:
-        say(f"Error: {exc}", to=sys.stderr)
-        return 1
-    finally:
-        client.close()
-    say(f"  {command} {status}: {url}/runs/{run.number}/")
-    return {"succeeded": 0, "cancelled": 130}.get(status, 1)
+        server.get(path_of(testbed))
+    except NotThere:
+        name = testbed.rpartition("/")[2]
+        server.send("POST", "/testbeds", {"name": name, "example": example})
+        say(f"  created testbed {testbed}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Sends the plan's instructions one by one, as docs/protocol.md asks of a client, and reads
 every event once: after a broken connection it asks for those after the last one that it
-saw. Used by both clients, of the pages and of the API.
+saw.
 """
 
 import json

@@ -11,7 +11,7 @@ from django.urls import get_resolver, reverse
 from testbed.access.addresses import Address, decoded, encoded
 from testbed.access.names import rename
 from testbed.access.visibility import Moved
-from testbed.client.api import _path
+from testbed.client.rest.addresses import path_of
 from testbed.models import Testbed
 from testbed.models.listing.names import PARTS
 from testbed.sharing.transfer import transfer
@@ -42,7 +42,7 @@ def test_any_account_has_an_address(account: str, testbed: Testbed, settings: ob
     address = reverse("testbed", args=[found])
 
     assert signed_in(user).get(address, headers=HTML).status_code == 200
-    assert address == _path(f"{account}/quick")
+    assert address == f"{path_of(f'{account}/quick')}/"
     assert decoded(encoded(account)) == account
     assert re.fullmatch(r"/testbeds/[A-Za-z0-9_.@+~-]+/quick/", address)
     assert not address.startswith(("/testbeds/new/", "/testbeds/./", "/testbeds/../"))

@@ -46,4 +46,4 @@ def test_every_module_of_the_client_is_imported_without_the_server() -> None:
     done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
-    assert "testbed.client.api" in done.stdout.splitlines()
+    assert "testbed.client.rest.server" in done.stdout.splitlines()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-import httpx
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
@@ -14,8 +13,6 @@ from django.test import Client
 
 from testbed.access.second_factor import CODES_PER_ACCOUNT
 from testbed.access.sessions import user_of_session
-from testbed.client.api import Client as Program
-from testbed.client.api import Refused
 from testbed.models import Entry, LoginCount
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -267,18 +264,6 @@ def test_passkey_that_is_none_is_refused(owner: User, credential: str):
 
     assert answer["Location"] == "/login/"
     assert not is_in(client)
-
-
-def test_client_says_that_it_has_no_second_factor(
-    app: Authenticator, monkeypatch: pytest.MonkeyPatch
-):
-    found = httpx.Response(302, headers={"location": "/login/second-factor/"})
-    program = Program("http://lab.example")
-    monkeypatch.setattr(program, "_post", lambda *a, **k: found)
-
-    with pytest.raises(Refused, match="has a second factor"):
-        program.sign_in("olive", "olive-pass")
-    program.close()
 
 
 @pytest.mark.parametrize("sign", ["-", ".", "_"])
