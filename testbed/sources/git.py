@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from math import ceil
 from pathlib import Path
 from typing import IO
@@ -171,9 +171,24 @@ def _read(repository: Repository, folder: str) -> Commit:
     return Commit(
         commit,
         plain(author)[:MOST_AUTHOR],
-        datetime.fromisoformat(committed_at),
+        _moment(committed_at),
         plain(subject)[:MOST_SUBJECT],
         files_of(members, batch),
+    )
+
+
+def _moment(text: str) -> datetime:
+    """Return when a commit was made, in UTC; users' time zones are a day from it.
+
+    The repository chose it. Raises: SourceRefused (no time, or none that can be shown).
+    """
+    with suppress(ValueError, OverflowError):
+        found = datetime.fromisoformat(text).astimezone(UTC)
+        if MINYEAR < found.year < MAXYEAR:
+            return found
+    raise SourceRefused(
+        "The newest commit has no time that can be shown.",
+        hint="Commit again with a right clock.",
     )
 
 
