@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestration.terminal import plain
+from orchestration.terminal import plain, plain_lines
 from testbed.client.terminal.lazy import loaded
 from testbed.client.terminal.options import Settings
 
@@ -53,6 +53,15 @@ def print_lines(lines: Iterable[str]) -> None:
     """Print lines as a result."""
     for line in lines:
         sys.stdout.write(f"{plain(line)}\n")
+
+
+def print_content(data: bytes) -> None:
+    """Print a file as a result: a pipe gets it as it is, a terminal the text alone."""
+    if sys.stdout.isatty():
+        sys.stdout.write(plain_lines(data.decode(errors="replace")))
+        return
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Row], *, empty: str) -> None:
