@@ -82,5 +82,6 @@ def _proxy_of(url: str) -> str:
     found = proxies.get(place.scheme) or proxies.get("all")
     if not found or proxy_bypass(place.hostname or ""):
         return ""
-    proxy = httpx.URL(found)
+    # As httpx takes one that is written without its kind.
+    proxy = httpx.URL(found if "://" in found else f"http://{found}")
     return str(proxy.copy_with(username="", password=""))
