@@ -69,7 +69,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Row], *, empty: str) -> N
 
     A pipe gets the columns apart by tabs, without heads.
     """
-    texts = [[plain(str(cell)) for cell in row] for row in rows]
+    # A tab within a cell would make two of it.
+    texts = [[plain(str(cell)).replace("\t", " ") for cell in row] for row in rows]
     if not texts:
         say(empty)
     elif not sys.stdout.isatty():
