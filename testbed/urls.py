@@ -138,7 +138,7 @@ urlpatterns = [
         sources.settle,
         name="fetch-settle",
     ),
-    path("hooks/<str:token>/", hook.push, name="hook"),
+    path("hooks/<slug:token>/", hook.push, name="hook"),
     path("testbeds/<testbed:address>/edit/", editor.edit, name="testbed-edit"),
     path("testbeds/<testbed:address>/check/", editor.check, name="testbed-check"),
     path(

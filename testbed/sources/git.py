@@ -8,7 +8,6 @@ memory, processor time and files.
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from math import ceil
 from pathlib import Path
 from typing import IO
@@ -26,7 +25,13 @@ from django.conf import settings
 from orchestration.errors import TestbedError
 from orchestration.terminal import plain
 from testbed.outside import Address
-from testbed.sources.isolation import Account, Accounts, confined, own_accounts
+from testbed.sources.isolation import (
+    Account,
+    Accounts,
+    confined,
+    own_accounts,
+    own_folder,
+)
 from testbed.sources.places import Place, SourceRefused
 from testbed.sources.ssh_line import Keys, line_to_server
 from testbed.sources.tree import files_of, members_of
@@ -171,9 +176,24 @@ def _read(repository: Repository, folder: str) -> Commit:
     return Commit(
         commit,
         plain(author)[:MOST_AUTHOR],
-        datetime.fromisoformat(committed_at),
+        _moment(committed_at),
         plain(subject)[:MOST_SUBJECT],
         files_of(members, batch),
+    )
+
+
+def _moment(text: str) -> datetime:
+    """Return when a commit was made, in UTC; users' time zones are a day from it.
+
+    The repository chose it. Raises: SourceRefused (no time, or none that can be shown).
+    """
+    with suppress(ValueError, OverflowError):
+        found = datetime.fromisoformat(text).astimezone(UTC)
+        if MINYEAR < found.year < MAXYEAR:
+            return found
+    raise SourceRefused(
+        "The newest commit has no time that can be shown.",
+        hint="Commit again with a right clock.",
     )
 
 
@@ -194,24 +214,20 @@ def workspace(
     left_s: Clock,
 ) -> Iterator[Repository]:
     """Make a folder and accounts of the fetch's own, with the keys, for a while."""
-    folder = Path(tempfile.mkdtemp(prefix="testbed-git-"))
     locks = settings.RUNTIME_DIR / "git-accounts"
-    try:
-        with own_accounts(rules.account, locks) as accounts:
-            folder.chmod(0o711 if accounts.git else 0o700)
-            for name in ("repository", "tmp"):
-                (folder / name).mkdir(mode=0o700)
-                _give(folder / name, accounts.git)
-            environment, line = _environment(folder, rules), list[str]()
-            if keys is not None and address is not None:
-                line = line_to_server(folder, place, address, keys, accounts)
-                relay = shlex.join(("sh", str(folder / "relay")))
-                environment |= {"GIT_SSH_COMMAND": relay, "GIT_SSH_VARIANT": "ssh"}
-            yield Repository(
-                folder / "repository", accounts, line, environment, rules, left_s
-            )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_folder() as folder, own_accounts(rules.account, locks) as accounts:
+        folder.chmod(0o711 if accounts.git else 0o700)
+        for name in ("repository", "tmp"):
+            (folder / name).mkdir(mode=0o700)
+            _give(folder / name, accounts.git)
+        environment, line = _environment(folder, rules), list[str]()
+        if keys is not None and address is not None:
+            line = line_to_server(folder, place, address, keys, accounts)
+            relay = shlex.join(("sh", str(folder / "relay")))
+            environment |= {"GIT_SSH_COMMAND": relay, "GIT_SSH_VARIANT": "ssh"}
+        yield Repository(
+            folder / "repository", accounts, line, environment, rules, left_s
+        )
 
 
 def _environment(folder: Path, rules: Rules) -> dict[str, str]:

@@ -10,18 +10,21 @@ pipes. Neither has a right, or can get one. A process that is not root has one a
 import os
 import pwd
 import random
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.errors import TestbedError
-from orchestration.locks import take
+from orchestration.locks import lock, take
 
 # Numbers that neither distributions nor systemd give to anything (UIDS-GIDS of systemd).
 FIRST = 0x70000000
 COUNT = 2048
+FOLDER = "testbed-fetch-"
 NUMBERS = range(FIRST, FIRST + COUNT, 2)  # of git; the next one is ssh's group
 MOST_PROCESSES = 64
 MOST_FILES = 256
@@ -47,6 +50,40 @@ class Accounts:
 
 
 @contextmanager
+def own_folder() -> Iterator[Path]:
+    """Make a folder for one fetch, and remove it; first those of workers that were killed.
+
+    These hold deploy keys, and files for which later fetches have the numbers. A folder
+    gets its name when it is locked, so that one without a lock was left.
+    """
+    _remove_left()
+    made = Path(tempfile.mkdtemp(prefix="testbed-new-"))
+    descriptor = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        lock(descriptor)
+        folder = made.rename(made.with_name(FOLDER + made.name.rpartition("-")[2]))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left() -> None:
+    """Remove the folders of fetches whose worker lives no more."""
+    for path in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with suppress(OSError):  # it went meanwhile, or is none of ours
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                is_ours = os.fstat(descriptor).st_uid == os.geteuid()
+                if is_ours and lock(descriptor, wait=False):
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
 def own_accounts(
     name: str, locks: Path, numbers: Sequence[int] = NUMBERS
 ) -> Iterator[Accounts]:
@@ -62,11 +99,11 @@ def own_accounts(
     # By chance: a number is seldom one that was used lately.
     for number in random.sample(numbers, len(numbers)):
         path = locks / str(number)
-        if (lock := take(path)) is not None:
+        if (mine := take(path)) is not None:
             break
     else:
         raise TestbedError("Too many fetches run at once.", hint="Fetch again later.")
-    with lock:
+    with mine:
         try:
             end_processes(number)  # of a worker that was killed
             ssh = Account(pwd.getpwnam(name).pw_uid, number + 1, is_own=False)

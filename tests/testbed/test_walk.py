@@ -123,7 +123,7 @@ testbeds/<testbed:address>/source/secret/                       impossible      
 testbeds/<testbed:address>/source/fetch/                        impossible         302:edit
 testbeds/<testbed:address>/source/fetches/<int:pk>/             200:edit           impossible
 testbeds/<testbed:address>/source/fetches/<int:pk>/settle/      impossible         422:edit
-hooks/<str:token>/                                              never              unsigned
+hooks/<slug:token>/                                             never              unsigned
 testbeds/<testbed:address>/edit/                                200:edit           409:edit
 testbeds/<testbed:address>/edit/<path:path>                     200:edit           409:edit
 testbeds/<testbed:address>/check/                               impossible         200:edit

@@ -8,13 +8,19 @@ from pathlib import Path
 
 from orchestration.errors import TestbedError
 from orchestration.files import part_path
-from testbed.client.terminal.exits import Refusal
+from testbed.client.terminal.exits import Refusal, WrongUse
 
 OUTPUT = Path("-")
 
 
 def require_new(file: Path) -> None:
-    """Require that there is no file of this name; `-` is none. Raises: Refusal."""
+    """Require that there is no file of this name; `-` is none, and no terminal.
+
+    Others wrote the bytes: a terminal would do what codes among them say. Raises:
+    Refusal, WrongUse.
+    """
+    if file == OUTPUT and sys.stdout.isatty():
+        raise WrongUse("This is no text.", hint="Name a file, or use a pipe.")
     if file != OUTPUT and os.path.lexists(file):
         raise Refusal(
             f"{file} is there already.", hint="Name a new file: nothing is overwritten."

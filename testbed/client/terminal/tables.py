@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestration.terminal import plain
+from orchestration.terminal import plain, plain_lines
 from testbed.client.terminal.lazy import loaded
 from testbed.client.terminal.options import Settings
 
@@ -55,12 +55,22 @@ def print_lines(lines: Iterable[str]) -> None:
         sys.stdout.write(f"{plain(line)}\n")
 
 
+def print_content(data: bytes) -> None:
+    """Print a file as a result: a pipe gets it as it is, a terminal the text alone."""
+    if sys.stdout.isatty():
+        sys.stdout.write(plain_lines(data.decode(errors="replace")))
+        return
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Row], *, empty: str) -> None:
     """Print rows below their heads; `empty` is said where there are none.
 
     A pipe gets the columns apart by tabs, without heads.
     """
-    texts = [[plain(str(cell)) for cell in row] for row in rows]
+    # A tab within a cell would make two of it.
+    texts = [[plain(str(cell)).replace("\t", " ") for cell in row] for row in rows]
     if not texts:
         say(empty)
     elif not sys.stdout.isatty():

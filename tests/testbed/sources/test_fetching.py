@@ -434,4 +434,4 @@ def test_nothing_of_git_stays_in_the_system(
 
     assert fetch_now().status == Status.SUCCEEDED
 
-    assert not [*tmp_path.glob("testbed-git-*")]
+    assert not [*tmp_path.glob("testbed-*")]

@@ -83,6 +83,28 @@ def test_pointer_of_lfs_is_refused(fetch_now: FetchNow, forge: Forge):
     assert "Git LFS" in refused(fetch_now)
 
 
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "253402300799 +0000",  # the end of the year 9999, which is later in Berlin
+        "253402297200 -1200",
+        "253402300800 +0000",
+        "99999999999999 +0000",
+        "1 +9900",
+    ],
+)
+def test_commit_of_a_time_that_no_page_can_show_is_refused(
+    fetch_now: FetchNow, forge: Forge, moment: str
+):
+    tree = forge.git("rev-parse", "main^{tree}")
+    lines = f"tree {tree}\nauthor a <a@b> {moment}\ncommitter a <a@b> {moment}\n\nx\n"
+    words = ("hash-object", "-t", "commit", "-w", "--literally", "--stdin")
+    forge.git("update-ref", "refs/heads/main", forge.git(*words, given=lines.encode()))
+
+    assert "has no time" in refused(fetch_now)
+    assert Source.objects.get().committed_at is None
+
+
 def test_repository_without_a_yaml_is_refused(fetch_now: FetchNow, forge: Forge):
     forge.commit({"readme": "1"})
 

@@ -1,5 +1,6 @@
 """A fetch's programs reach neither those of another fetch nor the deploy key."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -13,10 +14,12 @@ from testbed.sources.git import USUAL, Repository, Rules, workspace
 from testbed.sources.isolation import (
     COUNT,
     FIRST,
+    FOLDER,
     NUMBERS,
     Account,
     confined,
     own_accounts,
+    own_folder,
 )
 from testbed.sources.places import place_of
 from testbed.sources.ssh_line import Keys
@@ -166,6 +169,29 @@ def test_folder_of_a_fetch_is_closed_to_another(
     assert run(fetch.accounts.git, "test", "-w", str(path)).returncode == 0
     root = fetch.folder.parent
     assert run(fetch.accounts.git, "touch", str(root / "new")).returncode != 0
+
+
+def test_folder_of_a_worker_that_was_killed_goes_with_the_next_fetch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """It has a deploy key, and files of a number that another fetch gets."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with own_folder() as left:
+        (left / "key").write_text("a key")
+        beside = left.with_name(f"{FOLDER}left")
+        shutil.copytree(left, beside)  # the lock of a dead process is gone, too
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        left.with_name(f"{FOLDER}link").symlink_to(outside)
+
+        with own_folder() as one:
+            assert one.is_dir()
+            assert not beside.exists()
+            assert (left / "key").exists()  # that fetch goes on
+            assert outside.exists()
+
+        assert not one.exists()
+    assert not left.exists()
 
 
 def test_process_that_is_not_root_has_its_own_account(locks: Path):

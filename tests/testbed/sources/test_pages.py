@@ -229,6 +229,10 @@ def test_unknown_address_is_answered_as_a_wrong_signature_is(source: Source):
     assert pushed(signed("secret", PUSH), hook="other") == 403
 
 
+def test_address_with_nul_is_unknown(client: Client, as_postgresql: None):
+    assert client.post("/hooks/a%00b/").status_code == 404
+
+
 @pytest.mark.parametrize(
     "body",
     [

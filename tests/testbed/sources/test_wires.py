@@ -135,7 +135,7 @@ def test_private_key_and_folder_are_gone_after_a_fetch(
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
 
     assert confirmed(testbed).status == Fetch.Status.SUCCEEDED
-    assert [*folder.glob("testbed-git-*")] == []
+    assert [*folder.glob("testbed-*")] == []
     shutil.rmtree(folder)
 
 

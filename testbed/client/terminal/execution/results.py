@@ -1,6 +1,5 @@
 """`answers`, `fetched` and `packets`: what a command in guests left on the server."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -9,7 +8,6 @@ from testbed.client.answers import show_answers, show_failures
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.downloads import OUTPUT, require_new, save_new
 from testbed.client.terminal.execution.unpacking import require_empty, take_fetched
-from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session
 from testbed.client.terminal.tables import Listing, print_json, say
@@ -71,8 +69,6 @@ def packets(run: int, file: Path) -> None:
     packets come as they are captured, until it ends.
     """
     require_new(file)
-    if file == OUTPUT and sys.stdout.isatty():
-        raise WrongUse("Packets are no text.", hint="Name a file, or use a pipe.")
     with session() as one:
         save_new(file, one.server.pieces(f"/runs/{run}/capture.pcap"))
     if file != OUTPUT:

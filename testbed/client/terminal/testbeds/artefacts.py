@@ -1,6 +1,5 @@
 """`artefacts`: what was generated from the YAML, listed and printed, without secrets."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -13,7 +12,7 @@ from testbed.client.terminal.downloads import require_new, save_new
 from testbed.client.terminal.exits import Refusal
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
-from testbed.client.terminal.tables import Listing, say
+from testbed.client.terminal.tables import Listing, print_content, say
 from testbed.client.watching import Frame
 
 _PER_PAGE = 1000
@@ -51,8 +50,7 @@ def show(artefact: str) -> None:
                 f"There is no artefact {artefact}.",
                 hint="See `testbed artefacts list`.",
             ) from exc
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    print_content(data)
 
 
 @artefacts.command()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import testbed.client
+from testbed.client.rest.trust import unreachable
 from tests.testbed.client.rest.lab_server import (
     NAME,
     RUN,
@@ -118,6 +119,20 @@ def test_proxy_that_refuses_is_named_without_its_password(
     assert f"cannot be reached through the proxy http://127.0.0.1:{proxy.port}" in text
     assert "403 Forbidden" in text
     assert "NO_PROXY" in text
+    assert "hidden" not in text
+
+
+def test_password_of_a_proxy_without_its_kind_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in WITHOUT:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "olive:hidden@127.0.0.1:9")
+
+    text = unreachable("https://lab.example.org", OSError("refused")).message
+
+    assert "through the proxy http://127.0.0.1:9" in text
     assert "hidden" not in text
 
 

@@ -1,6 +1,7 @@
 """A long answer becomes a new file whole, or no file."""
 
 import errno
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 
 from orchestration.errors import TestbedError
 from testbed.client.terminal.downloads import save_new
-from testbed.client.terminal.exits import Refusal
+from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.tables import print_content
 
 
 def test_pieces_become_a_new_file(folder: Path) -> None:
@@ -54,3 +56,34 @@ def test_standard_output_gets_the_bytes(capfdbinary: pytest.CaptureFixture) -> N
     save_new(Path("-"), iter([b"\xd4\xc3", b"\x00"]))
 
     assert capfdbinary.readouterr().out == b"\xd4\xc3\x00"
+
+
+class Terminal(io.StringIO):
+    """A terminal that does what codes among the bytes say."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_archive_is_not_written_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", Terminal())
+
+    with pytest.raises(WrongUse, match="no text"):
+        save_new(Path("-"), iter([b"PK\x1b]52;c;cm0=\x07"]))
+
+
+def test_file_of_others_sends_no_codes_to_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+
+    print_content(b"one\n\x1b]52;c;cm0=\x07two \xc2\x9b31m\xff\n")
+
+    assert terminal.getvalue() == "one\ntwo <U+009B>31m\N{REPLACEMENT CHARACTER}\n"
+
+
+def test_pipe_gets_a_file_as_it_is(capfdbinary: pytest.CaptureFixture) -> None:
+    print_content(b"\x1b[1m\xff\r\n")
+
+    assert capfdbinary.readouterr().out == b"\x1b[1m\xff\r\n"
