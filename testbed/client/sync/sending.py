@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from orchestration.compose.files import resolve_inside, stored_form
+from orchestration.errors import TestbedError
 from orchestration.files import write_whole
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import StaleCopy
@@ -51,13 +52,19 @@ def take(
 ) -> None:
     """Replace the folder's copy of a file by the server's. Raises: as `apply`.
 
-    PathOutside: the path leads out of the folder.
+    PathOutside: the path leads out of the folder. TestbedError: it cannot be written.
     """
     target = resolve_inside(folder, path)
     content = server.content(_address(testbed, path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
-    write_whole(target, content.data, mode=mode)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
+        write_whole(target, content.data, mode=mode)
+    except OSError as exc:
+        raise TestbedError(
+            f"{path} was not written: {exc.strerror or exc}.",
+            hint="The folder's copy is as it was, and the server's, too.",
+        ) from exc
     base[path] = content.tag
 
 

@@ -1,8 +1,10 @@
 """`testbed`: the commands, and the one place where a failure becomes an exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -125,11 +127,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TestbedError as exc:
         show_problem(exc, is_json=chosen.is_json)
         return code_of(exc)
-    except BrokenPipeError:  # `| head` closed the pipe; Python flushes once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `| head` closed the pipe
+        _drop_output()
         return READER_LEFT
     except OSError as exc:
         show_problem(_words_of(exc), is_json=chosen.is_json)
+        if exc.filename is None:
+            _drop_output()
         return FAILED
     return found if isinstance(found, int) else 0
 
@@ -145,9 +149,24 @@ def former() -> None:
     main()
 
 
+def _drop_output() -> None:
+    """Let what Python writes at its end go nowhere: it would fail once more."""
+    with suppress(OSError):  # a test's output is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _words_of(exc: OSError) -> TestbedError:
     where = f"{exc.filename}: " if exc.filename else ""
-    return TestbedError(f"{where}{exc.strerror or exc}.")
+    hint = _HINTS.get(exc.errno or 0, "See the file and its folder, and try again.")
+    return TestbedError(f"{where}{exc.strerror or exc}.", hint=hint)
+
+
+_HINTS = {
+    errno.ENOSPC: "Free some space on the disk, and try again.",
+    errno.EDQUOT: "Free some of your space on the disk, and try again.",
+    errno.EACCES: "See whose file it is, and what you may do with it.",
+    errno.EROFS: "Use a folder in which you may write.",
+}
 
 
 if __name__ == "__main__":

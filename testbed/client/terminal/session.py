@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.errors import TestbedError
-from testbed.client.rest.problems import NotThere
+from testbed.client.rest.problems import NotThere, TokenRefused
 from testbed.client.rest.server import Server, declines
 from testbed.client.terminal.agreement import agreement
 from testbed.client.terminal.exits import WrongUse
@@ -25,6 +25,7 @@ class Session:
         self.settings = chosen
         self._account = account
         self.named = ""
+        self.run = 0
 
     @property
     def account(self) -> str:
@@ -58,6 +59,11 @@ class Session:
             name = name_of(folder)
         return self.full_name(name)
 
+    def named_run(self, number: int) -> int:
+        """Take the number of a run that the user named, for a refusal."""
+        self.run = number
+        return number
+
     def full_name(self, name: str) -> str:
         """Return `olive/lab` of one's own `lab`."""
         self.named = name if "/" in name else f"{self.account}/{name}"
@@ -79,7 +85,14 @@ def session(*, yes: bool | None = None) -> Iterator[Session]:
         try:
             yield one
         except NotThere as exc:
-            raise _named(exc, one.named) from exc
+            raise _named(exc, one) from exc
+        except TokenRefused as exc:
+            raise TokenRefused(
+                exc.message,
+                hint=f"Sign in again with `testbed login {found.url}`.",
+                status=exc.status,
+                body=exc.body,
+            ) from exc
 
 
 def signed_in(chosen: Settings) -> SignedIn:
@@ -90,17 +103,22 @@ def signed_in(chosen: Settings) -> SignedIn:
     return known.find(address_of(url) if url else "")
 
 
-def _named(exc: NotThere, testbed: str) -> NotThere:
-    """Return the refusal of a testbed that is not there with its name."""
-    if not testbed or not exc.message.startswith(_NOTHING_THERE):
+def _named(exc: NotThere, one: Session) -> NotThere:
+    """Return the refusal of a testbed or run that is not there with its name."""
+    if not exc.message.startswith(_NOTHING_THERE):
         return exc
-    return NotThere(
-        f"There is no testbed {testbed}, or not what you named of it.",
-        hint="It may have been deleted, or it is another user's: see "
-        "`testbed testbeds list`.",
-        status=exc.status,
-        body=exc.body,
-    )
+    if one.run:
+        words = f"There is no run {one.run}, or you do not see it."
+        hint = "See `testbed runs` and `testbed runs --all`."
+    elif one.named:
+        words = f"There is no testbed {one.named}, or not what you named of it."
+        hint = (
+            "It may have been deleted, or it is another user's: see "
+            "`testbed testbeds list`."
+        )
+    else:
+        return exc
+    return NotThere(words, hint=hint, status=exc.status, body=exc.body)
 
 
 def _folder_of(chosen: Settings) -> Path | None:

@@ -1,6 +1,10 @@
-"""Brings a folder's files to its testbed before a run, and makes the testbed if needed."""
+"""Brings a folder's files to its testbed before a run, and makes the testbed if needed.
 
-from collections.abc import Collection
+Used by the commands and by the text interface, which plan the run here, too.
+"""
+
+import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,18 +12,52 @@ from pydantic import ValidationError
 
 from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
+from orchestration.plan.model import Command, Options
 from orchestration.plan.situation import Situation
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
+from testbed.client.rest.server import Server
 from testbed.client.sync.decide import Conflict, Decision, decide
 from testbed.client.sync.local import read_local
-from testbed.client.sync.sending import OnFile, apply
+from testbed.client.sync.sending import apply
 from testbed.client.terminal.exits import Refusal
 from testbed.client.terminal.options import YAML_NAME
 from testbed.client.terminal.project import Link, read_link, require_same, write_link
 from testbed.client.terminal.session import Session
 from testbed.client.terminal.tables import say
 from testbed.client.watching import Frame
+
+# The server takes at most 2 MiB of JSON.
+MOST_PLAN_BYTES = 1_500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder with a YAML, and the server to which its files are brought.
+
+    `account` returns the user's; `say` gets a line about each thing that is done.
+    """
+
+    server: Server
+    path: Path
+    account: Callable[[], str]
+    say: Callable[[str], None] = say
+    is_verbose: bool = False
+
+    @classmethod
+    def of(cls, session: Session) -> "Folder":
+        """Return the folder that a command is in. Raises: WrongUse (it has no YAML)."""
+        return cls(
+            session.server,
+            session.settings.yaml.parent,
+            lambda: session.account,
+            is_verbose=bool(session.settings.verbosity),
+        )
+
+    def on_file(self, verb: str, path: str) -> None:
+        """Say what happened to a file, where more is wanted to be said."""
+        if self.is_verbose:
+            self.say(f"{verb} {path}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +79,41 @@ class Inputs:
                 detail=str(exc)[:2000],
             ) from exc
 
+    def planned(self, folder: Path, command: Command, options: Options) -> Frame | None:
+        """Return the folder's plan; None of one that is too large to be compared."""
+        text = self.situation.planned(command, options, folder).to_json()
+        if len(text) > MOST_PLAN_BYTES:
+            return None
+        plan: Frame = json.loads(text)
+        return plan
 
-def fetch_inputs(session: Session, testbed: str) -> Inputs:
+
+def fetch_inputs(server: Server, testbed: str) -> Inputs:
     """Read the inputs of a testbed's plan. Raises: ServerProblem."""
-    body = session.server.get(path_of(testbed, "inputs"))
+    body = server.get(path_of(testbed, "inputs"))
     return Inputs(
         {one["path"]: one["etag"] for one in body["files"]}, body["situation"]
     )
 
 
-def compared(session: Session, inputs: Inputs) -> Decision:
-    """Compare the folder with the server's files, and change nothing."""
-    folder = session.settings.yaml.parent
+def compared(folder: Path, inputs: Inputs) -> Decision:
+    """Compare a folder with the server's files, and change nothing."""
     return decide(read_local(folder).digests, inputs.files, read_link(folder).files)
 
 
-def synchronised(session: Session, testbed: str) -> Inputs:
+def synchronised(folder: Folder, testbed: str) -> Inputs:
     """Send what changed here; return the inputs of then. Raises: Refusal (conflicts).
 
     A testbed that is not there yet is made of the folder's YAML.
     """
-    folder = session.settings.yaml.parent
-    link = read_link(folder)
-    require_same(link, session.server.url, testbed)
-    inputs = _inputs_of_new(session, testbed, folder, link)
-    return sent(session, testbed, inputs, link)
+    link = read_link(folder.path)
+    require_same(link, folder.server.url, testbed)
+    inputs = _inputs_of_new(folder, testbed, link)
+    return sent(folder, testbed, inputs, link)
 
 
 def sent(
-    session: Session,
+    folder: Folder,
     testbed: str,
     inputs: Inputs,
     link: Link,
@@ -77,51 +121,42 @@ def sent(
     forced: Collection[str] = (),
 ) -> Inputs:
     """Send what the folder has otherwise. Raises: Refusal (conflicts), ServerProblem."""
-    folder = session.settings.yaml.parent
-    local = read_local(folder)
+    server, local = folder.server, read_local(folder.path)
     for path in local.left_out:
-        say(f"{path} is a link or no file: it is not sent.")
+        folder.say(f"{path} is a link or no file: it is not sent.")
     decision = decide(local.digests, inputs.files, link.files, forced=forced)
     _require_none(decision.conflicts)
-    link.server, link.testbed = session.server.url, testbed
+    link.server, link.testbed = server.url, testbed
     try:
-        late = apply(
-            session.server, testbed, folder, decision, link.files, _said(session)
-        )
+        late = apply(server, testbed, folder.path, decision, link.files, folder.on_file)
     finally:
-        write_link(folder, link)
+        write_link(folder.path, link)
     _require_none(late)
     count = len(decision.send) + len(decision.remove)
     if not count:
         return inputs
-    say(f"{count_of(count, 'file')} brought to {testbed}.")
-    return fetch_inputs(session, testbed)
+    folder.say(f"{count_of(count, 'file')} brought to {testbed}.")
+    return fetch_inputs(server, testbed)
 
 
-def _inputs_of_new(session: Session, testbed: str, folder: Path, link: Link) -> Inputs:
+def _inputs_of_new(folder: Folder, testbed: str, link: Link) -> Inputs:
+    server = folder.server
     try:
-        return fetch_inputs(session, testbed)
+        return fetch_inputs(server, testbed)
     except NotThere:
         account, _, name = testbed.rpartition("/")
-        if account != session.account:
+        if account != folder.account():
             raise
     # Bytes that are no text are sent as the file afterwards, and are a finding there.
-    yaml = (folder / YAML_NAME).read_bytes().decode("utf-8", "replace")
+    text = (folder.path / YAML_NAME).read_bytes().decode("utf-8", "replace")
+    yaml = text.replace("\0", "\ufffd")
     wish = {"name": name, "yaml": yaml}
-    session.server.send("POST", "/testbeds", wish, is_keyed=True)
-    say(f"{testbed} was made.")
+    server.send("POST", "/testbeds", wish, is_keyed=True)
+    folder.say(f"{testbed} was made.")
     link.files.clear()
-    inputs = fetch_inputs(session, testbed)
+    inputs = fetch_inputs(server, testbed)
     link.files.update(inputs.files)
     return inputs
-
-
-def _said(session: Session) -> OnFile:
-    def on_file(verb: str, path: str) -> None:
-        if session.settings.verbosity:
-            say(f"{verb} {path}")
-
-    return on_file
 
 
 def _require_none(conflicts: tuple[Conflict, ...]) -> None:

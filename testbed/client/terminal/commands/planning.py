@@ -45,7 +45,7 @@ def diff() -> None:
     """Show what `up` would change: files on the server, and guests on the hosts."""
     with session() as one:
         inputs = _inputs(one)
-        decision = compared(one, inputs)
+        decision = compared(one.settings.yaml.parent, inputs)
         situation, folder = inputs.situation, one.settings.yaml.parent
         wanted = situation.wanted(folder)
     known, is_json = situation.known, one.settings.is_json
@@ -69,7 +69,7 @@ def diff() -> None:
 
 def _inputs(one: Session) -> Inputs:
     try:
-        return fetch_inputs(one, one.testbed)
+        return fetch_inputs(one.server, one.testbed)
     except NotThere as exc:
         raise Refusal(
             f"{one.testbed} is not on the server yet.",

@@ -1,7 +1,5 @@
 """`up`, `down`, `generate-artefacts` and `clear-artefacts`: the runs of a testbed."""
 
-import json
-
 import click
 
 from orchestration.plan.model import Command, Options
@@ -13,11 +11,8 @@ from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
-from testbed.client.terminal.synchronising import Inputs, synchronised
+from testbed.client.terminal.synchronising import Folder, synchronised
 from testbed.client.terminal.tables import print_json, say
-
-# The server takes at most 2 MiB of JSON.
-MOST_PLAN_BYTES = 1_500_000
 
 plan_option = click.option(
     "--plan-on-server",
@@ -105,7 +100,7 @@ def _up_of_guests(guests: str, options: Options, detach: bool, yes: bool) -> int
     with session(yes=yes) as one:
         testbed = one.testbed
         if one.folder:
-            synchronised(one, testbed)
+            synchronised(Folder.of(one), testbed)
         wish = {"mode": way.mode.value, "selection": guests}
         run = one.server.start(path_of(testbed, "up"), wish)
         return _followed(one, testbed, run, detach)
@@ -116,8 +111,13 @@ def _changed(
 ) -> int:
     with session(yes=yes) as one:
         testbed = one.testbed
-        inputs = synchronised(one, testbed)
-        plan = None if on_server else _planned(one, inputs, command, options)
+        folder = Folder.of(one)
+        inputs = synchronised(folder, testbed)
+        plan = None
+        if not on_server:
+            plan = inputs.planned(folder.path, command, options)
+            if plan is None and one.settings.verbosity:
+                say("The plan is too large to be compared: the server's is used.")
         return _started(one, testbed, command, options, plan, detach)
 
 
@@ -125,20 +125,6 @@ def _ended(command: Command, detach: bool, yes: bool) -> int:
     """Start a command that needs no file of the folder; its plan is the state's."""
     with session(yes=yes) as one:
         return _started(one, one.testbed, command, Options(), None, detach)
-
-
-def _planned(
-    one: Session, inputs: Inputs, command: Command, options: Options
-) -> dict[str, object] | None:
-    """Return the folder's plan; None of one that is too large to be compared."""
-    folder = one.settings.yaml.parent
-    text = inputs.situation.planned(command, options, folder).to_json()
-    if len(text) > MOST_PLAN_BYTES:
-        if one.settings.verbosity:
-            say("The plan is too large to be compared: the server's is used.")
-        return None
-    plan: dict[str, object] = json.loads(text)
-    return plan
 
 
 def _started(

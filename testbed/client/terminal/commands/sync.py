@@ -7,7 +7,12 @@ from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.options import common
 from testbed.client.terminal.project import read_link, require_same, write_link
 from testbed.client.terminal.session import session
-from testbed.client.terminal.synchronising import fetch_inputs, sent, synchronised
+from testbed.client.terminal.synchronising import (
+    Folder,
+    fetch_inputs,
+    sent,
+    synchronised,
+)
 from testbed.client.terminal.tables import print_json, say
 
 
@@ -30,7 +35,7 @@ def sync(take: tuple[str, ...], send: tuple[str, ...], yes: bool) -> None:
         testbed = one.testbed
         folder = one.settings.yaml.parent
         if not take and not send:
-            inputs = synchronised(one, testbed)
+            inputs = synchronised(Folder.of(one), testbed)
         else:
             link = read_link(folder)
             require_same(link, one.server.url, testbed)
@@ -38,7 +43,8 @@ def sync(take: tuple[str, ...], send: tuple[str, ...], yes: bool) -> None:
                 take_file(one.server, testbed, folder, path, link.files)
                 say(f"{path} is the server's now.")
             write_link(folder, link)
-            inputs = sent(one, testbed, fetch_inputs(one, testbed), link, forced=send)
+            there = fetch_inputs(one.server, testbed)
+            inputs = sent(Folder.of(one), testbed, there, link, forced=send)
         if one.settings.is_json:
             print_json({"testbed": testbed, "files": inputs.files})
         say(f"The folder and {testbed} have the same files.")

@@ -34,7 +34,8 @@ def attach(run: int, after: int) -> int:
     The exit code is that of the run. Ctrl+C cancels the run, and once more leaves it.
     """
     with session() as one:
-        return follow(one.server, run, is_json=one.settings.is_json, after=after)
+        number = one.named_run(run)
+        return follow(one.server, number, is_json=one.settings.is_json, after=after)
 
 
 @click.command()
@@ -46,7 +47,7 @@ def attach(run: int, after: int) -> int:
 def logs(run: int | None, follows: bool, resource: str, host: str) -> int:
     """Print the log of RUN, of the testbed's last run unless given."""
     with session() as one:
-        number = run or _last(one)
+        number = one.named_run(run) if run else _last(one)
         if follows:
             if resource or host:
                 raise WrongUse(
@@ -92,7 +93,7 @@ def runs(count: int, is_all: bool) -> None:
 def cancel(run: int | None, waits: bool) -> int:
     """Cancel RUN, the testbed's last run unless given."""
     with session() as one:
-        number = run or _last(one)
+        number = one.named_run(run) if run else _last(one)
         found = one.server.send("POST", f"/runs/{number}/cancel")
         if waits and found["status"] not in OVER:
             follow(one.server, number, is_json=one.settings.is_json)

@@ -19,7 +19,7 @@ from testbed.client.terminal.tables import Listing, print_json, say
 def answers(run: int) -> None:
     """Print the answers of the command RUN, equal ones once."""
     with session() as one:
-        found = one.server.get(f"/runs/{run}/answers")
+        found = one.server.get(f"/runs/{one.named_run(run)}/answers")
         if one.settings.is_json:
             print_json(found)
             return
@@ -40,19 +40,24 @@ def answers(run: int) -> None:
 @common
 def fetched(run: int, to: Path | None, delete: bool, yes: bool) -> None:
     """List the guests whose files RUN fetched, download the files, or delete them."""
-    path = f"/runs/{run}/fetched"
     if to is not None:
         require_empty(to)
     with session(yes=yes) as one:
+        path = f"/runs/{one.named_run(run)}/fetched"
         if to is not None:
             take_fetched(one.server, run, to)
         if delete:
             one.server.delete(path)
+            if one.settings.is_json:
+                print_json({"deleted": run})
             say(f"The fetched files of run {run} were deleted.")
         if to is None and not delete:
             listing = Listing(
                 ("Guest", "Files"),
-                lambda each: (each["name"], "here" if each["there"] else "none"),
+                lambda each: (
+                    each["name"],
+                    "on the server" if each["there"] else "none",
+                ),
                 f"Run {run} has fetched nothing.",
             )
             listing.show(list(one.server.pages(path)), one.settings)
@@ -70,6 +75,10 @@ def packets(run: int, file: Path) -> None:
     """
     require_new(file)
     with session() as one:
-        save_new(file, one.server.pieces(f"/runs/{run}/capture.pcap"))
+        path = f"/runs/{one.named_run(run)}/capture.pcap"
+        save_new(file, one.server.pieces(path))
+        is_json = one.settings.is_json
     if file != OUTPUT:
+        if is_json:
+            print_json({"run": run, "file": str(file)})
         say(f"The packets are in {file}.")

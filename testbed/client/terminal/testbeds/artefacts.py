@@ -12,7 +12,7 @@ from testbed.client.terminal.downloads import require_new, save_new
 from testbed.client.terminal.exits import Refusal
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
-from testbed.client.terminal.tables import Listing, print_content, say
+from testbed.client.terminal.tables import Listing, print_content, print_json, say
 from testbed.client.watching import Frame
 
 _PER_PAGE = 1000
@@ -61,6 +61,8 @@ def download(file: Path) -> None:
     require_new(file)
     with session() as one:
         save_new(file, one.server.pieces(path_of(one.testbed, "artefacts.zip")))
+        if one.settings.is_json:
+            print_json({"file": str(file)})
         say(f"The artefacts are in {file}.")
 
 

@@ -16,9 +16,7 @@ WIDE = ("Role", "Run", "Said", "Address")
 @click.command()
 @click.option("--lab", is_flag=True, help="Of the whole lab; for lab admins.")
 @click.option("--user", default="", help="Acts of this user alone.")
-@click.option(
-    "--act", default="", help="This act alone, as docs/permissions.md has it."
-)
+@click.option("--act", default="", help="This act alone, as the list shows it.")
 @click.option("--text", default="", help="Entries with these words alone.")
 @click.option("--outcome", default="", help="With this outcome alone, as refused.")
 @click.option("--since", default="", help="From this day on, as 2026-11-01.")

@@ -10,7 +10,7 @@ from testbed.client.terminal.exits import DONE, Refusal, WrongUse
 from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
-from testbed.client.terminal.synchronising import fetch_inputs, synchronised
+from testbed.client.terminal.synchronising import Folder, fetch_inputs, synchronised
 from testbed.client.terminal.tables import print_json, print_lines, print_table, say
 from testbed.client.terminal.testbeds.changing import (
     charge,
@@ -80,7 +80,7 @@ def create(name: str, example: str) -> None:
             one.server.send("POST", "/testbeds", wish, is_keyed=True)
             say(f"{testbed} was made.")
         else:
-            synchronised(one, testbed)
+            synchronised(Folder.of(one), testbed)
         _show(one, testbed)
 
 
@@ -183,7 +183,7 @@ def _change_share(
 
 def _require_new(one: Session, testbed: str) -> None:
     try:
-        fetch_inputs(one, testbed)
+        fetch_inputs(one.server, testbed)
     except NotThere:
         return
     raise Refusal(
