@@ -68,9 +68,9 @@ class Terminal:
         return done.stdout + done.stderr
 
 
-@pytest.fixture
-def terminal(product: Stack, tmp_path: Path) -> Iterator[Terminal]:
-    """A terminal of the owner's, signed in, in a new folder with two guests."""
+@pytest.fixture(scope="module")
+def home(product: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of the owner, who signed in once for all tests."""
     text = product.shell(
         "from django.contrib.auth.models import User\n"
         "from testbed.access.tokens import make_token\n"
@@ -79,13 +79,19 @@ def terminal(product: Stack, tmp_path: Path) -> Iterator[Terminal]:
     )
     token = re.search(r"tb_\S+", text)
     assert token, text
+    place = tmp_path_factory.mktemp("home")
+    said = Terminal(place, place).run("login", product.url, typed=f"{token[0]}\n")
+    assert f"Signed in at {product.url} as owner" in said
+    return place
+
+
+@pytest.fixture
+def terminal(product: Stack, home: Path, tmp_path: Path) -> Iterator[Terminal]:
+    """A terminal of the owner's, in a new folder with two guests."""
     folder = tmp_path / f"cli-{secrets.token_hex(3)}"
     folder.mkdir()
     (folder / "kvm-compose.yaml").write_text(YAML)
-    found = Terminal(folder, tmp_path / "home")
-    said = found.run("login", product.url, typed=f"{token[0]}\n")
-    assert f"Signed in at {product.url} as owner" in said
-    yield found
+    yield Terminal(folder, home)
     faults(product).unlink(missing_ok=True)
 
 
@@ -96,9 +102,9 @@ def faults(product: Stack) -> Path:
     return folder / f"{HELD}.faults.json"
 
 
-def hold(product: Stack) -> None:
-    """Let the first command of `prepare-hosts` take ten minutes on a host."""
-    faults(product).write_text(json.dumps({"test -d": {"sleep_s": 600}}))
+def hold(product: Stack, command: str = "test -d") -> None:
+    """Let a command take ten minutes on a host; the first of `prepare-hosts`."""
+    faults(product).write_text(json.dumps({command: {"sleep_s": 600}}))
 
 
 def read_until(process: subprocess.Popen[str], words: str) -> str:
@@ -181,6 +187,29 @@ def test_one_interrupt_cancels_on_the_server(
     assert '"status": "cancelled"' in terminal.run("runs", "--json")
 
 
+@pytest.mark.parametrize(
+    ("stage", "command"),
+    [
+        ("Ensure the firewall", "nft -f"),
+        ("Create 2 bridges", "ip link set"),
+        ("Copy the artefacts of 1 guest", "put /var/lib/testbed/projects"),
+    ],
+)
+def test_interrupt_cancels_in_each_stage(
+    terminal: Terminal, product: Stack, stage: str, command: str
+) -> None:
+    hold(product, command)
+
+    process = terminal.start("up")
+    number = number_of(process)
+    read_until(process, stage)
+    process.send_signal(signal.SIGINT)
+    code, said = ended(process)
+
+    assert code == 130, said
+    assert f"Run {number} cancelled." in said
+
+
 def test_two_interrupts_leave_the_run_to_a_second_process(
     terminal: Terminal, product: Stack
 ) -> None:
@@ -234,7 +263,8 @@ def test_file_that_both_sides_edited_is_never_overwritten(
     script = terminal.folder / "a.sh"
     script.write_text("echo one\n")
     terminal.run("sync")
-    other = Terminal(terminal.folder.parent / "other", terminal.folder.parent / "home")
+    home = Path(terminal.environment["XDG_CONFIG_HOME"])
+    other = Terminal(terminal.folder.parent / "other", home)
     other.folder.mkdir()
     (other.folder / "kvm-compose.yaml").write_text(YAML)
     name = f"owner/{terminal.folder.name}"
