@@ -95,9 +95,9 @@ def _named(exc: NotThere, testbed: str) -> NotThere:
     if not testbed or not exc.message.startswith(_NOTHING_THERE):
         return exc
     return NotThere(
-        f"There is no testbed {testbed}, or not what you named of it.",
-        hint="It may have been deleted, or it is another user's: see "
-        "`testbed testbeds list`.",
+        f"There is no testbed {testbed} that you may see, or nothing of it with "
+        "the name that you gave.",
+        hint="See `testbed testbeds list`. `testbed up` makes the testbed of a folder.",
         status=exc.status,
         body=exc.body,
     )
