@@ -6,6 +6,7 @@ keys changed while the guest ran or was off. The marker tells both what the gues
 
 from collections.abc import Sequence
 
+from orchestration.amounts import count_of
 from orchestration.errors import CommandFailed, CommandTimedOut, HostUnreachable
 from orchestration.events import Stream
 from orchestration.instructions.task import Task
@@ -30,7 +31,7 @@ def renew_keys(task: Task, guest: GuestState, transport: Transport) -> str:
     except (CommandFailed, CommandTimedOut, HostUnreachable) as exc:
         task.log(f"The users' SSH keys were not written: {exc}", Stream.STDERR)
         return ""
-    task.log(f"accepts {len(lines)} SSH keys of users")
+    task.log(f"accepts {count_of(len(lines), 'SSH key')} of users")
     return "its users' SSH keys were renewed"
 
 

@@ -27,7 +27,10 @@ def agreement(*, yes: bool) -> Agrees:
             return False
         name = erases["must_type"] or "yes"
         typed: str = click.prompt(
-            f"To erase this, type {plain(name)}", err=True, default=""
+            f"To erase this, type {plain(name)}",
+            err=True,
+            default="",
+            show_default=False,
         )
         return typed.strip() == name
 

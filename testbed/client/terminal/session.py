@@ -113,8 +113,7 @@ def _named(exc: NotThere, one: Session) -> NotThere:
     elif one.named:
         words = f"There is no testbed {one.named}, or not what you named of it."
         hint = (
-            "It may have been deleted, or it is another user's: see "
-            "`testbed testbeds list`."
+            "See `testbed testbeds list`. `testbed up` makes the testbed of a folder."
         )
     else:
         return exc

@@ -15,7 +15,7 @@ from testbed.client.watching import Frame
 
 
 class _Question(ModalScreen[bool]):
-    """A box over the screen; Escape is no."""
+    """A box over the screen; Escape is no, and so is q outside a field."""
 
     DEFAULT_CSS = """
     _Question { align: center middle; }
@@ -26,7 +26,9 @@ class _Question(ModalScreen[bool]):
     _Question Button { margin-left: 2; }
     _Question Checkbox { border: none; height: 1; padding: 0; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "no", "Back", key_display="Esc")
+    ]
 
     def __init__(self, yes: str, *, is_grave: bool = False) -> None:
         super().__init__()

@@ -47,8 +47,8 @@ class TestbedScreen(LabScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "start('up')", "Up"),
         Binding("d", "start('down')", "Down"),
-        Binding("g", "start('generate-artefacts')", "Generate"),
-        Binding("c", "start('clear-artefacts')", "Clear"),
+        Binding("g", "start('generate-artefacts')", "Generate artefacts", show=False),
+        Binding("c", "start('clear-artefacts')", "Delete disks", show=False),
         Binding("x", "exec", "Exec"),
         Binding("o", "console", "Console"),
         Binding("w", "watch", "Watch"),

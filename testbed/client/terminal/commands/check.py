@@ -47,6 +47,8 @@ def check(images: tuple[str, ...]) -> int:
         others = len(findings) - len(errors)
         words = [count_of(len(errors), "error"), count_of(others, "warning")]
         say(f"{chosen.yaml.name}: {' and '.join(words)}.")
+        if any("Unknown cloud image" in one.message for one in errors):
+            say("An image that only the server has: name it with --image NAME.")
     return FAILED if errors else DONE
 
 

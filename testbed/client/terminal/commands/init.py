@@ -67,7 +67,9 @@ def _names() -> list[str]:
 
 
 def _about(folder: Path) -> str:
-    """Return the first sentence of an example's README."""
-    lines = (folder / "README.md").read_text(encoding="utf-8").splitlines()
-    texts = [line for line in lines if line.strip() and not line.startswith("#")]
-    return texts[0].split(". ")[0].removesuffix(".") if texts else ""
+    """Return the first sentence of an example's README, and whether Up refuses it."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
+    about = next((one for one in paragraphs if not one.startswith("#")), "")
+    lacks = " (not built yet)" if "**Not built yet**" in text else ""
+    return about.split(". ")[0].removesuffix(".") + lacks

@@ -10,6 +10,7 @@ from testbed.client.terminal.tables import print_json, print_table, say
 from testbed.client.watching import Frame
 
 COLUMNS = ("Guest", "Host", "Status", "Addresses")
+NO_GUEST = "No guest is generated yet: `testbed up` does it, and starts them."
 
 
 @click.command()
@@ -29,7 +30,7 @@ def status(on: str) -> None:
         is_wide = one.settings.is_wide
         columns = (*COLUMNS, "Management", "CPU", "Seen") if is_wide else COLUMNS
         rows = [_row(guest, is_wide=is_wide) for guest in guests]
-        print_table(columns, rows, empty="No guest is generated yet.")
+        print_table(columns, rows, empty=NO_GUEST)
 
 
 def _line(testbed: Frame) -> str:

@@ -94,13 +94,15 @@ def cancel(run: int | None, waits: bool) -> int:
     """Cancel RUN, the testbed's last run unless given."""
     with session() as one:
         number = one.named_run(run) if run else _last(one)
+        was_over = one.server.get(f"/runs/{number}")["status"] in OVER
         found = one.server.send("POST", f"/runs/{number}/cancel")
         if waits and found["status"] not in OVER:
             follow(one.server, number, is_json=one.settings.is_json)
             found = one.server.get(f"/runs/{number}")
         if one.settings.is_json and not waits:
             print_json({"run": number, "status": found["status"]})
-        say(f"Run {number}: {_state(found)}.")
+        over = "Nothing was cancelled: the run was over before. " if was_over else ""
+        say(f"{over}Run {number}: {_state(found)}.")
     return DONE
 
 

@@ -35,7 +35,9 @@ _CONDITIONS = (
         type=int,
         help="Seconds for each guest, 3600 unless given; none for a tool.",
     ),
-    click.option("--parallel", type=int, default=0, help="So many guests at once."),
+    click.option(
+        "--parallel", type=int, default=0, help="At most so many guests at once."
+    ),
     click.option("--in-order", is_flag=True, help="In groups of --parallel."),
     click.option("--stop-after", type=int, default=0, help="Failures that end it."),
 )
@@ -51,7 +53,9 @@ def program(command: Command) -> Command:
 _PROGRAM = (
     click.option("--shell", is_flag=True, help="The words are one line for /bin/sh."),
     click.option(
-        "--script", type=click.Path(path_type=Path), help="Run this file of ours."
+        "--script",
+        type=click.Path(path_type=Path),
+        help="Run this file of this machine.",
     ),
     click.option("--file", "path", default="", help="Run this file of the testbed."),
     click.option("--hosts", is_flag=True, help="GUESTS are hosts; for lab admins."),
@@ -61,12 +65,28 @@ _PROGRAM = (
     click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
     click.option("--directory", default="", help="The full path where it runs."),
     click.option(
-        "--stdin", type=click.File("r"), help="Its standard input; - is ours."
+        "--stdin",
+        type=click.File("r"),
+        help="A file as its standard input; - is this terminal's.",
     ),
 )
 
 
-@click.command("exec")
+class _WithWords(click.Command):
+    """A command whose last words are those of another program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words. Raises: NoSuchOption, with the place of the program's own."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as exc:
+            words = "Write `--` before a command that has options of its own."
+            raise click.NoSuchOption(
+                exc.option_name, f"{exc.message} {words}", exc.possibilities, exc.ctx
+            ) from exc
+
+
+@click.command("exec", cls=_WithWords)
 @click.argument("guests")
 @click.argument("words", nargs=-1)
 @program
@@ -99,7 +119,7 @@ def push(guests: str, path: str, target: str, **more: object) -> int:
     "--to",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Download what arrived into this new or empty folder of ours.",
+    help="Download what arrived into this new or empty folder of this machine.",
 )
 @conditions
 @common

@@ -33,7 +33,7 @@ def answers(run: int) -> None:
     "--to",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Download them into this new or empty folder of ours.",
+    help="Download them into this new or empty folder of this machine.",
 )
 @click.option("--delete", is_flag=True, help="Delete them on the server.")
 @yes_option

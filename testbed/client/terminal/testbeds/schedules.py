@@ -1,5 +1,7 @@
 """`schedules`: when snapshots of a testbed's guests are taken by themselves."""
 
+import re
+
 import click
 
 from testbed.client.board.moments import moment
@@ -12,6 +14,7 @@ from testbed.client.terminal.tables import Listing, print_json, say
 from testbed.client.watching import Frame
 
 COLUMNS = ("Schedule", "When", "Keep", "Next")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 WIDE = ("Set by", "Last tried", "Run", "Said")
 DAYS = (
     "sunday",
@@ -22,6 +25,15 @@ DAYS = (
     "friday",
     "saturday",
 )
+
+
+def _time_of_day(ctx: click.Context, option: click.Parameter, at: str | None) -> object:
+    """Return a time that is one. Raises: click.BadParameter."""
+    if at is not None and not _TIME.fullmatch(at):
+        raise click.BadParameter(f"{at} is no time of a day; write it as 03:00.")
+    return at
+
+
 rhythm_argument = click.argument(
     "rhythm", type=click.Choice(["hourly", "nightly", "weekly"])
 )
@@ -43,9 +55,19 @@ def list_schedules() -> None:
 @schedules.command("set")
 @rhythm_argument
 @click.option("--every", type=int, metavar="HOURS", help="Of the hourly one.")
-@click.option("--at", metavar="HH:MM", help="Of the others, in the lab's time zone.")
+@click.option(
+    "--at",
+    metavar="HH:MM",
+    callback=_time_of_day,
+    help="Of the others, in the lab's time zone.",
+)
 @click.option("--day", type=click.Choice(DAYS), help="Of the weekly one.")
-@click.option("--keep", type=int, default=7, help="So many of each guest stay; 7 else.")
+@click.option(
+    "--keep",
+    type=int,
+    default=7,
+    help="How many of each guest stay, 7 unless given.",
+)
 @yes_option
 @common
 def set_schedule(

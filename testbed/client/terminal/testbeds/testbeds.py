@@ -103,8 +103,9 @@ def destroy(name: str, yes: bool) -> None:
         found = one.server.delete(path_of(one.full_name(name)))
         if one.settings.is_json:
             print_json(found)
-        kept = f" Its files are in the trash as {found['trash']}."
-        say(f"{found['deleted']} was deleted.{kept if found['trash'] else ''}")
+        number = found["trash"]
+        kept = f" `testbed trash restore {number}` brings its files back."
+        say(f"{found['deleted']} was deleted.{kept if number else ''}")
 
 
 @testbeds.command()

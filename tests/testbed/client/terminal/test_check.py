@@ -23,6 +23,29 @@ def test_every_example_is_made_and_has_no_error(example: str) -> None:
     assert run(["check"]) == 0
 
 
+def test_list_has_whole_sentences_and_names_what_up_refuses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["init", "--list"]) == 0
+
+    rows = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert rows["quickstart"] == "Three guests of 128 MiB"
+    assert rows["existing-disk"].endswith("`copied` a copy of its own")
+    assert rows["phone"].endswith("on the same bridge (not built yet)")
+
+
+def test_unknown_image_names_the_option_of_images_that_only_the_server_has(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["init", "single"])
+    yaml = folder / "kvm-compose.yaml"
+    yaml.write_text(yaml.read_text().replace("test_guest", "ours"))
+
+    assert run(["check"]) == 1
+    assert "name it with --image NAME" in capsys.readouterr().err
+    assert run(["check", "--image", "ours"]) == 0
+
+
 def test_example_overwrites_nothing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

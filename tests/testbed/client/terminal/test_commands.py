@@ -196,6 +196,24 @@ def test_testbed_is_copied_and_given_to_a_user_with_a_share(
     assert set(owners) == {("ring", "mark"), ("twin", "olive")}
 
 
+def test_option_of_a_program_in_guests_is_told_its_place(
+    signed_in: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert signed_in("exec", "@all", "ls", "-l") == 2
+
+    assert "Write `--` before a command" in capsys.readouterr().err
+
+
+def test_testbed_that_is_not_there_is_named_with_the_next_step(
+    signed_in: Command, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert signed_in("status") == 3
+
+    said = capsys.readouterr().err
+    assert "There is no testbed olive/lab that you may see" in said
+    assert "`testbed up` makes the testbed of a folder." in said
+
+
 def test_runs_are_listed_and_cancelled(
     signed_in: Command, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,7 +227,11 @@ def test_runs_are_listed_and_cancelled(
     assert signed_in("runs") == 0
     assert "\tolive\t" in capsys.readouterr().out
     assert signed_in("cancel") == 0
-    assert "cancelled" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cancelled" in said
+    assert "Nothing was cancelled" not in said
+    assert signed_in("cancel") == 0
+    assert "Nothing was cancelled: the run was over before." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

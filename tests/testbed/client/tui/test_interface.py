@@ -159,8 +159,6 @@ async def test_testbed_shows_guests_and_its_runs(lab: Lab) -> None:
         for words in (
             "Up",
             "Down",
-            "Generate",
-            "Clear",
             "Exec",
             "Watch",
             "Back",
@@ -169,6 +167,29 @@ async def test_testbed_shows_guests_and_its_runs(lab: Lab) -> None:
             assert words in text
         await pilot.press("2")
         await until(pilot, shows(pilot, "running 42 %"))
+
+
+async def test_keys_of_every_tab_fit_into_80_characters(lab: Lab) -> None:
+    async with TestbedApp(lab).run_test(size=SMALL, notifications=True) as pilot:
+        await until(pilot, shows(pilot, "olive"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        for tab in "123":
+            await pilot.press(tab)
+            if tab == "3":
+                await until(pilot, shows(pilot, "Restore"))
+            assert "q Back ? Help" in text_of(pilot)
+
+
+async def test_q_leaves_a_question(lab: Lab) -> None:
+    async with TestbedApp(lab).run_test(size=SMALL, notifications=True) as pilot:
+        await until(pilot, shows(pilot, "olive"))
+        await pilot.press("enter")
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        await pilot.press("d")
+        await until(pilot, is_at(pilot, Question))
+        await pilot.press("q")
+        await until(pilot, is_at(pilot, TestbedScreen))
 
 
 async def test_texts_of_guests_are_no_markup_and_no_codes(

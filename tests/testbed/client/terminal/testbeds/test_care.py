@@ -48,6 +48,15 @@ def test_nothing_is_removed_for_good_without_yes(
     assert "0 things removed for good." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("at", ["25:00", "3:05", "03:60", "noon"])
+def test_schedule_at_no_time_of_a_day_is_wrong_use(
+    signed_in: Command, capsys: Capture, at: str
+) -> None:
+    assert signed_in("schedules", "set", "nightly", "--at", at, *LAB) == 2
+
+    assert f"{at} is no time of a day; write it as 03:00." in capsys.readouterr().err
+
+
 def test_schedule_is_set_listed_and_removed(
     signed_in: Command, generated: Testbed, capsys: Capture
 ) -> None:
