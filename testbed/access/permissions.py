@@ -140,15 +140,19 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
     ),
 }
 # The acts of each scope of an API token, which may no more than its user besides. Each
-# act is in one scope, and every token has READ.
+# act is in one scope, and every token has READ. A source, with its deploy key, webhook
+# and Up after a push, serves longer than the token lasts.
 SCOPES: Mapping[Scope, tuple[Act, ...]] = {
     Scope.READ: (Act.SEE, Act.WATCH_CONSOLE),
     Scope.RUN: TABLE[Role.OPERATOR],
-    Scope.EDIT: (Act.COPY, *TABLE[Role.EDITOR]),
-    Scope.MANAGE: TABLE[Role.OWNER],
+    Scope.EDIT: (
+        Act.COPY,
+        *(act for act in TABLE[Role.EDITOR] if act is not Act.SET_SOURCE),
+    ),
+    Scope.MANAGE: (Act.SET_SOURCE, *TABLE[Role.OWNER]),
     Scope.ADMIN: TABLE[Role.ADMIN],
 }
-# A key and a webhook serve longer than the token lasts, and members get what is shared.
+# So do a key and a webhook, and members get what is shared.
 OWN_SCOPES: Mapping[Scope, tuple[OwnAct, ...]] = {
     Scope.READ: (),
     Scope.RUN: (OwnAct.RESERVATIONS,),

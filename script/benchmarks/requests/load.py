@@ -33,7 +33,7 @@ def add_load(
     stack.stop("worker")
     flood = Flood(FLOOD_GUESTS, LINES_PER_S, seconds)
     runs = open_runs(stack, NAMES, flood)
-    readers = [Listener(client, run, "?batch=1", is_whole=True) for run in runs]
+    readers = [Listener(client.pages, run, "?batch=1", is_whole=True) for run in runs]
     paths = [f"/api/v1/runs/{run}" for run in runs]
     paths += ["/api/v1/testbeds?per_page=10", "/api/v1/me", "/api/v1/activity"]
     before, began_at = usage(stack.processes["web"].pid), time.monotonic()

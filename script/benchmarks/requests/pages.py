@@ -234,7 +234,7 @@ def add_page(
     most_kib = TARGET_LIST_KIB if path.split("?")[0] == "/" else None
     table.add("  size on the wire", size / 1024, "KiB", at_most=most_kib)
     if "</html>" in answer.text:
-        painted_s = PAINTING.seconds(client._http, answer, cuts[94] / 1000)
+        painted_s = PAINTING.seconds(http, answer, cuts[94] / 1000)
         most_s = None if most_ms is None else TARGET_PAINT_S
         table.add("  first paint", painted_s, "s", at_most=most_s)
 
