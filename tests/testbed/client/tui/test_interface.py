@@ -304,6 +304,7 @@ async def test_run_shows_its_board_and_log(lab: Lab, office: Office) -> None:
     async with TestbedApp(lab).run_test(size=SMALL, notifications=True) as pilot:
         await pilot.app.push_screen(RunScreen(lab, 7))
         await until(pilot, shows(pilot, "db | ready"))
+        await until(pilot, shows(pilot, "Cancel run"))
         text = text_of(pilot)
         for words in ("Run 7 up of olive/lab: running", "Start 2 guests", "0 of 2"):
             assert words in text
