@@ -97,7 +97,7 @@ def own_accounts(
         return
     locks.mkdir(mode=0o700, parents=True, exist_ok=True)
     # By chance: a number is seldom one that was used lately.
-    for number in random.sample(numbers, len(numbers)):
+    for number in random.sample(numbers, len(numbers)):  # nosec B311
         path = locks / str(number)
         if (mine := take(path)) is not None:
             break

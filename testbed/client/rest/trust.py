@@ -50,7 +50,7 @@ def unreachable(url: str, exc: Exception) -> ServerUnreachable:
             f"{url} does not answer: {reason}.",
             hint="Is the address right, and does the server run?",
         )
-    shown = httpx.URL(proxy).copy_with(username="", password="")
+    shown = httpx.URL(proxy).copy_with(username="", password="")  # nosec B106
     return ServerUnreachable(
         f"{url} cannot be reached through the proxy {shown}: {reason}.",
         hint="Does the proxy allow it? Name hosts without a proxy in NO_PROXY.",
