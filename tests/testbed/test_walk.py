@@ -273,6 +273,7 @@ PARTS = {
     "<testbed:address>": "olive/lab",
     "<slug:uidb36>/<str:key>": "1/abc-def",
     "<str:token>": "no-token",
+    "<slug:token>": "no-token",
     "<str:word>": "lab",
     "<part:rest>": "artefacts/",
     "new-hosts/<slug:name>": "new-hosts/host-c",

@@ -228,9 +228,9 @@ def test_chaos_test_reads_the_guests_of_the_page(browser: Client, generated: Tes
     Testbed.objects.update(condition=Testbed.Condition.PARTIAL, observed_at=now)
     seen = {"testbed": generated, "host": "main", "observed_at": now}
     ObservedGuest.objects.create(name="web", status="paused", **seen)
-    client = SimpleNamespace(page=lambda path: browser.get(path).content.decode())
+    pages = SimpleNamespace(read=lambda path: browser.get(path).content.decode())
 
-    shown = shown_to(client, "lab")
+    shown = shown_to(SimpleNamespace(pages=pages), "lab")
 
     assert shown.guests["web"] == ("paused", "main")
 

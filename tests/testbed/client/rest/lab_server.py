@@ -21,7 +21,10 @@ from cryptography.x509.oid import NameOID
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
+from testbed.client.rest.versions import VERSION
+
 NAME = "lab.test"
+SPOKEN = ".".join(map(str, VERSION))
 RUN = 7
 TESTBED = "olive/lab"
 DAY = datetime.timedelta(days=1)
@@ -110,7 +113,7 @@ def end_at_once(connection: ServerConnection) -> None:
 def lab_server(
     tls: ssl.SSLContext | None,
     *,
-    version: str = "1.1.0",
+    version: str = SPOKEN,
     tell: Callable[[ServerConnection], None] = end_at_once,
 ) -> Iterator[int]:
     """Serve a signed-in user and one run, which `tell` tells; yield the port."""

@@ -210,7 +210,7 @@ def test_testbed_that_is_not_there_is_named_with_the_next_step(
     assert signed_in("status") == 3
 
     said = capsys.readouterr().err
-    assert "There is no testbed olive/lab that you may see" in said
+    assert "There is no testbed olive/lab, or not what you named of it." in said
     assert "`testbed up` makes the testbed of a folder." in said
 
 
