@@ -4,7 +4,6 @@ Each is a process of its own against the real product, whose hosts are rehearsed
 """
 
 import http.server
-import json
 import resource
 import secrets
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from tests.live.stack import Stack
 from tests.live.test_terminal import PATIENCE_S, Terminal
+from tests.live.test_terminal import home as home
 from tests.live.test_terminal import terminal as terminal
 
 pytestmark = pytest.mark.live
@@ -84,8 +84,16 @@ def test_wrong_token_is_refused_and_login_named(
 
 
 def test_revoked_token_is_refused(terminal: Terminal, product: Stack) -> None:
-    newest = json.loads(terminal.run("tokens", "list", "--json"))["items"][0]
-    terminal.run("tokens", "revoke", str(newest["id"]))
+    text = product.shell(
+        "from django.contrib.auth.models import User\n"
+        "from testbed.access.tokens import make_token\n"
+        "owner = User.objects.get(username='owner')\n"
+        "row, text = make_token(owner, 'lost', ('run',), 1)\n"
+        "print(row.pk, text)"
+    )
+    number, token = text.split()[-2:]
+    terminal.run("tokens", "revoke", number)
+    terminal.environment |= {"TESTBED_TOKEN": token, "TESTBED_SERVER": product.url}
 
     sentence, hint = refused(terminal, "testbeds", "list", code=3)
 
