@@ -19,7 +19,7 @@ from tests.live.stack import CHECKOUT
 
 pytestmark = [
     pytest.mark.live,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2700),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become postgres"),
 ]
 TESTS = ("tests/testbed",)

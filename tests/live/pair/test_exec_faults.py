@@ -47,7 +47,7 @@ class Ended:
         **wanted: object,
     ) -> None:
         form = {"form": "shell", "words": [line], "selection": "@all", **wanted}
-        run = client.ask(SLUG, "exec", **form)
+        run = client.ask(f"owner/{SLUG}", "exec", **form)
         self.number = run.number
         self.at_s: dict[str, float] = {}
         started = time.monotonic()
