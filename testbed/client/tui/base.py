@@ -193,13 +193,14 @@ class LabScreen(Screen[None]):
 
 def fill(table: DataTable[Text], rows: Rows) -> None:
     """Show rows by their keys; the cursor stays on its row, as far as it is there."""
+    _fit(table, rows)
     shown = [str(key.value) for key in table.rows]
     if shown == list(rows):
         for at, row in enumerate(rows.values()):
             for column, value in enumerate(row):
                 place = Coordinate(at, column)
                 if table.get_cell_at(place) != value:
-                    table.update_cell_at(place, value, update_width=True)
+                    table.update_cell_at(place, value)
         return
     chosen, top = chosen_key(table), table.scroll_y
     table.clear()
@@ -208,6 +209,18 @@ def fill(table: DataTable[Text], rows: Rows) -> None:
     if chosen in rows:
         table.move_cursor(row=list(rows).index(chosen), scroll=False)
         table.scroll_to(y=top, animate=False)
+
+
+def _fit(table: DataTable[Text], rows: Rows) -> None:
+    """Make each column as wide as its texts.
+
+    The table itself measures them when it has nothing else to do, and keeps for ever what
+    it painted before that.
+    """
+    for at, column in enumerate(table.ordered_columns):
+        texts = [column.label, *(row[at] for row in rows.values())]
+        column.auto_width = False
+        column.width = max(text.cell_len for text in texts)
 
 
 def chosen_key(table: DataTable[Text]) -> str:

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
 from testbed.client.tui.app import HelpScreen, TestbedApp
 from testbed.client.tui.asking import Lab
-from testbed.client.tui.base import StateLine
+from testbed.client.tui.base import StateLine, fill
 from testbed.client.tui.listing import ListingScreen
 from testbed.client.tui.log import LogView
 from testbed.client.tui.questions import EraseQuestion, Question
@@ -190,6 +191,17 @@ async def test_q_leaves_a_question(lab: Lab) -> None:
         await until(pilot, is_at(pilot, Question))
         await pilot.press("q")
         await until(pilot, is_at(pilot, TestbedScreen))
+
+
+async def test_column_has_the_width_of_its_texts_before_it_is_painted(lab: Lab) -> None:
+    async with TestbedApp(lab).run_test(size=LARGE) as pilot:
+        await until(pilot, shows(pilot, "olive"))
+        table = pilot.app.screen.query_one(DataTable)
+        row = [Text(word) for word in ("a" * 30, "b", "", "", "")]
+
+        fill(table, {"olive/lab": tuple(row)})
+
+        assert [column.width for column in table.ordered_columns[:2]] == [30, 5]
 
 
 async def test_texts_of_guests_are_no_markup_and_no_codes(
