@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.signals import pre_save
 from django.utils import timezone
 
 from orchestration.plan.model import Command
@@ -79,6 +80,25 @@ def test_push_that_changed_files_begins_an_up_as_the_user_who_chose_it(
     entry = Entry.objects.get(act="up")
     assert (entry.user, entry.run_number) == ("a-editor", run.pk)
     assert entry.what == f"Up after a push of {row.short}"
+
+
+def test_fetch_keeps_what_became_of_an_up_meanwhile(
+    push: Push, source: Source, forge: Forge
+):
+    Source.objects.update(up_commit="5" * 40)
+
+    def begin(sender: object, **more: object) -> None:
+        Source.objects.update(up_commit="")
+
+    forge.commit({"kvm-compose.yaml": YAML, "setup.sh": "echo 3\n"})
+    row = ask_for_fetch(source.testbed, source.testbed.owner)
+    pre_save.connect(begin, sender=Source)
+    try:
+        fetch_once(row.pk, LOCAL)
+    finally:
+        pre_save.disconnect(begin, sender=Source)
+
+    assert Source.objects.get().up_commit == ""
 
 
 def test_push_that_changed_nothing_here_begins_none(push: Push):
