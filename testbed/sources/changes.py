@@ -157,7 +157,9 @@ def ask_after_push(source: Source) -> Fetch:
         _locked(testbed)
         Source.objects.filter(pk=source.pk).update(pushed_at=timezone.now())
         then_up = Source.objects.filter(pk=source.pk, up_by__isnull=False).exists()
-        waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING).first()
+        # Locked: a worker that claims it meanwhile would read `then_up` before.
+        rows = _fetches(testbed).select_for_update()
+        waiting = rows.filter(status=Fetch.Status.WAITING).first()
         if waiting is None:
             return _begun(testbed, "", then_up=then_up)
         if then_up:
