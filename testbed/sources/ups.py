@@ -22,6 +22,7 @@ from testbed.models import Run, Source
 from testbed.models.notifications.choices import Kind
 from testbed.models.sources.rows import MOST_SAID
 from testbed.notifications.telling import tell
+from testbed.runs.dispatch import SERVER, hand_over
 from testbed.runs.starting import start_command
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ def _begin(source: Source, now: datetime) -> Run:
     source.up_commit, source.up_said = "", f"Run {run.pk} began for {commit[:10]}."
     source.up_times = [*_times_of_a_day(source, now), now.timestamp()]
     source.save(update_fields=UP_FIELDS)
+    hand_over(run.pk, SERVER)  # no client comes
     if run.status == Run.Status.WAITING:
         text = f"Commit {commit[:10]}. It begins by itself."
         _tell(source, user, "Up of {} waits in the queue", text, run)

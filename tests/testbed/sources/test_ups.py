@@ -82,6 +82,13 @@ def test_push_that_changed_files_begins_an_up_as_the_user_who_chose_it(
     assert entry.what == f"Up after a push of {row.short}"
 
 
+def test_up_begins_without_waiting_for_a_client(push: Push):
+    push("echo 2\n")
+
+    run = Run.objects.get()
+    assert (run.driver, run.next_index) == (Run.Driver.SERVER, 1)
+
+
 def test_fetch_keeps_what_became_of_an_up_meanwhile(
     push: Push, source: Source, forge: Forge
 ):
