@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.model import Command, Options
-from testbed.access.permissions import Act, NotAllowed
+from testbed.access.permissions import Act, NotAllowed, acted_as
 from testbed.access.record import Outcome, write_on_testbed
 from testbed.models import Run, Source
 from testbed.models.notifications.choices import Kind
@@ -126,8 +126,14 @@ def _refuse(testbed_id: int, words: str, now: datetime, *, ends: bool = False) -
         if is_known:
             return
         what = f"Up after a push of {commit[:10]}: {words}"
-        act, outcome = Act.UP.name.lower(), Outcome.REFUSED
-        write_on_testbed(user, act, source.testbed, what, outcome=outcome)
+        write_on_testbed(
+            user,
+            Act.UP.name.lower(),
+            source.testbed,
+            what,
+            role=acted_as(user, source.testbed),
+            outcome=Outcome.REFUSED,
+        )
         told = source.testbed.owner if ends else user
         _tell(source, told, "Up of {} after a push was refused", words)
 

@@ -158,7 +158,8 @@ def test_user_without_the_right_by_now_begins_none_and_the_owner_is_told(
     assert Source.objects.get().up_by is None
     assert titles(owner) == ["Up of lab after a push was refused"]
     assert titles(editor) == []
-    assert Entry.objects.get(act="up").outcome == "refused"
+    entry = Entry.objects.get(act="up")
+    assert (entry.outcome, entry.role) == ("refused", "without a role")
 
 
 @pytest.mark.parametrize("change", ["deactivated", "deleted"])
