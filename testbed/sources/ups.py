@@ -10,7 +10,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -55,6 +55,8 @@ def bring_up(
         _refuse(testbed_id, exc.problem.message, now, ends=True)
     except TestbedError as exc:
         _refuse(testbed_id, exc.sentence, now)
+    except OperationalError:  # of the database: the Up waits for the next look
+        logger.exception("Up of testbed %d after a push", testbed_id)
     except Exception:  # those of other testbeds begin all the same
         logger.exception("Up of testbed %d after a push", testbed_id)
         _refuse(testbed_id, UNEXPECTED, now)

@@ -1,10 +1,12 @@
 """Up after a push: as whom, when it is refused, and how often."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError, connection
 from django.db.models.signals import pre_save
 from django.utils import timezone
 
@@ -224,6 +226,27 @@ def test_testbed_that_pushes_on_and_on_comes_up_a_number_of_times_a_day(push: Pu
     assert not Run.objects.exists()
     assert bring_up(pk, now + timedelta(days=1)) is not None
     assert len(Source.objects.get().up_times) < MOST_IN_A_DAY
+
+
+@contextmanager
+def no_runs_made() -> Iterator[None]:
+    """Let the database fail as it does when it is away, where a run is made."""
+
+    def fail(execute: Callable[..., object], sql: str, *more: object) -> object:
+        if sql.startswith(f'INSERT INTO "{Run._meta.db_table}"'):
+            raise OperationalError("the connection is gone")
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(fail):
+        yield
+
+
+def test_up_that_the_database_failed_begins_at_the_next_look(push: Push):
+    with no_runs_made():
+        pk = push("echo 2\n").testbed_id
+    assert not Run.objects.exists()
+
+    assert bring_up(pk) is not None
 
 
 def test_run_that_goes_on_is_waited_for(push: Push, source: Source):
