@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.db.models.signals import pre_save
+from django.test import Client
 from django.utils import timezone
 
 from orchestration.plan.model import Command
@@ -215,7 +216,9 @@ def test_pushes_within_the_pause_are_one_up_of_the_newest_commit(push: Push):
     assert newest.short in Source.objects.get().up_said
 
 
-def test_testbed_that_pushes_on_and_on_comes_up_a_number_of_times_a_day(push: Push):
+def test_testbed_that_pushes_on_and_on_comes_up_a_number_of_times_a_day(
+    push: Push, owner: User, browser: Client
+):
     now = timezone.now()
     times = [(now - timedelta(hours=h / 3)).timestamp() for h in range(1, 51)]
     Source.objects.update(up_times=sorted(times))
@@ -224,6 +227,12 @@ def test_testbed_that_pushes_on_and_on_comes_up_a_number_of_times_a_day(push: Pu
     pk = push("echo 2\n").testbed_id
 
     assert not Run.objects.exists()
+    commit = Source.objects.get().up_commit
+    shape = asker(owner, "manage")("GET", "/testbeds/olive/lab/source").json()
+    assert commit
+    assert shape["up_waits"] == commit
+    page = browser.get("/testbeds/olive/lab/source/").text
+    assert f"An Up of commit {commit[:10]} waits." in page
     assert bring_up(pk, now + timedelta(days=1)) is not None
     assert len(Source.objects.get().up_times) < MOST_IN_A_DAY
 
