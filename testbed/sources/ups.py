@@ -48,7 +48,9 @@ def bring_up(
     try:
         with transaction.atomic():
             source = _due(testbed_id, now, pause)
-            return _begin(source, now) if source else None
+            if source is None or source.up_by is None:
+                return None
+            return _begin(source, source.up_by, now)
     except TestbedBusy as exc:
         _say(testbed_id, f"It waits: {exc.message}")
     except NotAllowed as exc:
@@ -88,11 +90,9 @@ def _times_of_a_day(source: Source, now: datetime) -> list[float]:
     return [at for at in source.up_times if begin < at <= now.timestamp()]
 
 
-def _begin(source: Source, now: datetime) -> Run:
-    """Begin the Up. Raises: as `start_command`."""
-    user, commit = source.up_by, source.up_commit
-    if user is None:
-        raise TestbedError("The user as whom it is brought up is gone.")
+def _begin(source: Source, user: User, now: datetime) -> Run:
+    """Begin the Up as a user. Raises: as `start_command`."""
+    commit = source.up_commit
     why = f" after a push of {commit[:10]}"
     run = start_command(source.testbed, user, Command.UP, Options(), why=why)
     source.up_commit, source.up_said = "", f"Run {run.pk} began for {commit[:10]}."
