@@ -278,6 +278,32 @@ def test_group_of_the_directory_decides_a_group_here(server: Server, lab: object
     assert said == ["made it, by Uni", "joined it, by Uni", "left it, by Uni"]
 
 
+@pytest.mark.parametrize("there", ["none", "one of two", "admins"])
+def test_group_that_the_directory_does_not_have_decides_nothing(
+    server: Server, lab: object, caplog: pytest.LogCaptureFixture, there: str
+):
+    gone = f"cn=coarse,{GROUPS}"
+    lab.DIRECTORY = lab.DIRECTORY._replace(
+        groups=(("networks", COURSE),), admin_group=LAB_ADMINS
+    )
+    for group in (COURSE, LAB_ADMINS):
+        server.change(group, ldap.MOD_ADD, "member", dn("nina"))
+    sign_in("nina", "nina-pass")
+    server.change(COURSE, ldap.MOD_DELETE, "member", dn("nina"))
+    wrong = {
+        "none": {"groups": (("networks", gone),)},
+        "one of two": {"groups": (("networks", gone), ("networks", COURSE))},
+        "admins": {"groups": (), "admin_group": gone},
+    }[there]
+    lab.DIRECTORY = lab.DIRECTORY._replace(**wrong)
+
+    check_directory()
+
+    assert members(Group.objects.get()) == ["nina"]
+    assert User.objects.get().is_superuser
+    assert f"The directory has no group {gone}." in caplog.text
+
+
 def members(group: Group) -> list[str]:
     names = group.user_set.order_by("username")
     return list(names.values_list("username", flat=True))
