@@ -793,6 +793,13 @@ def test_settings_of_active_directory_are_read(monkeypatch: pytest.MonkeyPatch):
     assert (found.mail_attribute, found.starts_tls) == ("mail", False)
 
 
+@pytest.mark.parametrize(("groups", "seconds"), [(0, 5), (9, 5), (10, 10), (50, 30)])
+def test_sign_in_has_more_time_where_many_groups_are_asked(groups: int, seconds: int):
+    pairs = tuple((f"g{n}", f"cn=g{n},{GROUPS}") for n in range(groups))
+
+    assert Directory(groups=pairs).work_s == seconds
+
+
 def test_without_a_server_there_is_no_directory():
     assert env_directory("NOT_SET") == Directory()
 
