@@ -23,8 +23,12 @@ def set_admin(user: User, is_admin: bool | None, by: str) -> None:
 
 def set_groups(user: User, memberships: Memberships, by: str) -> None:
     """Add a user to groups, and remove the user from others, as a provider says."""
+    if not memberships:
+        return
+    now = set(user.groups.values_list("name", flat=True))
     for name, is_member in memberships:
-        keep_member(user, name, is_member=is_member, said_by=by)
+        if is_member != (name in now):
+            keep_member(user, name, is_member=is_member, said_by=by)
 
 
 def memberships_of(

@@ -53,9 +53,15 @@ def invite(email: str, by: User) -> tuple[Invitation, str]:
 
 
 def withdraw(row: Invitation, by: User) -> None:
-    """Remove an invitation that was not used."""
+    """Remove an invitation that was not used. Raises: NotInvited (it was meanwhile)."""
     with transaction.atomic():
-        row.delete()
+        mine = Invitation.objects.open().select_for_update().filter(pk=row.pk).first()
+        if mine is None:
+            raise NotInvited(
+                "This invitation was used, or has ended.",
+                hint="It cannot be withdrawn any more.",
+            )
+        mine.delete()
         write(by, INVITATIONS, f"withdrew {row}", thing=row.email)
 
 

@@ -1,9 +1,10 @@
 """Observes every host once and saves the state of its guests and its load.
 
 It is the only source of guest states, loads and conditions on the pages: no page
-request talks to a host. One look per host covers everything of ours on it, and renews an
-older firewall; hosts are asked in parallel, so that a dead one delays no other. Guests and load are saved here,
-bridges, networks and the rest in `inventory`, samples of all loads in `samples/`.
+request talks to a host. One look per host covers everything of ours on it; hosts are asked
+in parallel, so that a dead one delays no other. Older firewalls are renewed after the
+looks. Guests and load are saved here, bridges, networks and the rest in `inventory`,
+samples of all loads in `samples/`.
 """
 
 import logging
@@ -74,13 +75,19 @@ class HostObservation:
 def observe_all(hosts: Hosts) -> None:
     """Observe every host and save the results; a silent host keeps its guests' rows."""
     rows, began = list(Host.objects.all()), timezone.now()
-    known, firewalls = known_snapshots(), wanted_firewalls()
+    known = known_snapshots()
 
     def look(row: Host) -> HostObservation:
-        return _observe(row, hosts, known.get(row.name, {}), firewalls.get(row.name))
+        return _observe(row, hosts, known.get(row.name, {}))
+
+    def renew(seen: HostObservation) -> HostObservation:
+        return _renew(seen, hosts, firewalls.get(seen.host.name))
 
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         observations = list(pool.map(look, rows))
+        # Read after the looks: a slow one would put an older policy back.
+        firewalls = wanted_firewalls()
+        observations = list(pool.map(renew, observations))
     lock = settings.RUNTIME_DIR / "observe.lock"
     with held_if_free(lock, wait_s=_TURN_S) as is_in_turn:
         if is_in_turn:
@@ -159,9 +166,7 @@ def _save_time(silent: set[str], began: datetime) -> None:
     Testbed.objects.exclude(slug__in=kept).filter(older).update(observed_at=began)
 
 
-def _observe(
-    row: Host, hosts: Hosts, known: Mapping[Owner, str], wanted: Ruleset | None
-) -> HostObservation:
+def _observe(row: Host, hosts: Hosts, known: Mapping[Owner, str]) -> HostObservation:
     problems: list[str] = []
     with ErrorsTold(f"The look at {row.name}", problems.append):
         resolve(row)
@@ -171,11 +176,22 @@ def _observe(
         network = look_at_network(row, host) if is_due else None
         read_at = timezone.now()
         seen = things.observe(host, scope=Scope())
-        guard = renewed(host.transport, seen.firewall, wanted, scope=Scope())
-        seen = replace(seen, firewall=guard)
         snapshots = look_at_snapshots(host, known)
         return HostObservation(row, read_at, seen, facts, network, snapshots)
     return HostObservation(row, timezone.now(), problem=problems[0])
+
+
+def _renew(
+    seen: HostObservation, hosts: Hosts, wanted: Ruleset | None
+) -> HostObservation:
+    """Renew the firewall of a host that answered, and return the look with it."""
+    if seen.facts is None:
+        return seen
+    with ErrorsTold(f"The firewall of {seen.host.name}", logger.warning):
+        transport = hosts.open(seen.host.to_state()).transport
+        found = renewed(transport, seen.inventory.firewall, wanted, scope=Scope())
+        return replace(seen, inventory=replace(seen.inventory, firewall=found))
+    return seen
 
 
 def _save_host(observation: HostObservation, now: datetime) -> None:

@@ -207,7 +207,7 @@ def delete_images(picks: Collection[str], user: User, *, confirm: str = "") -> C
         return cleanup
 
 
-def look_again() -> None:
+def refresh_images() -> None:
     """Request a look at all hosts."""
     now = timezone.now()
     for host in Host.objects.all():

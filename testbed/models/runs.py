@@ -72,7 +72,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return rows.annotate(
             # The names of hundreds of ticked guests are kilobytes.
             where=Left(KT("options__selection"), LISTED_CHARACTERS),
-            where_kind=KT("options__targets"),
+            listed_targets=F("options__targets"),
             listed_form=F("options__form"),
             listed_tool=F("options__tool"),
         )
@@ -217,7 +217,7 @@ class Run(models.Model):
     @property
     def is_on_hosts(self) -> bool:
         """Return whether it runs a command on hosts themselves."""
-        return bool(self.options.get("targets") == Targets.HOSTS)
+        return self._option("targets") == Targets.HOSTS
 
     @property
     def is_deciding(self) -> bool:

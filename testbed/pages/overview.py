@@ -133,7 +133,7 @@ def condition_of(testbed: Testbed, last_run: Run | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PageRuns:
     """The runs of a testbed's page: the newest that changes it, and all active ones.
 
     Of the active ones tools are last. `recent` are the newest of those that are shown.
@@ -144,7 +144,7 @@ class Work:
     recent: list[Run]
 
 
-def work_on(testbed: Testbed, shown: RunQuerySet, most: int) -> Work:
+def runs_of_page(testbed: Testbed, shown: RunQuerySet, most: int) -> PageRuns:
     """Return the runs of a testbed's page, at most so many of `shown` (one query)."""
     own = Run.objects.filter(testbed=testbed)
     newest = Subquery(own.filter(is_exclusive=True).values("pk")[:1])
@@ -152,7 +152,7 @@ def work_on(testbed: Testbed, shown: RunQuerySet, most: int) -> Work:
     either = recent | Q(pk=newest) | Q(testbed=testbed, status__in=Run.ACTIVE)
     is_recent = ExpressionWrapper(recent, BooleanField())
     found = list(Run.objects.filter(either).listed().annotate(is_recent=is_recent))
-    return Work(
+    return PageRuns(
         next((run for run in found if run.is_exclusive), None),
         sorted((r for r in found if not r.is_over), key=lambda run: run.is_tool),
         [run for run in found if vars(run)["is_recent"]],

@@ -108,7 +108,7 @@ def order(choice: Choice, user: User, *, confirm: str) -> list[SnapshotOrder]:
     return orders
 
 
-def read_again() -> None:
+def refresh_snapshots() -> None:
     """Let the next look read all snapshots whole, and request it."""
     old = timezone.now() - READ_AGAIN - timedelta(seconds=1)
     ObservedSnapshots.objects.filter(read_at__gt=old).update(read_at=old)

@@ -119,18 +119,18 @@ def confirm_key(testbed: Testbed, user: User, fingerprint: str) -> Fetch:
     source = source_of(testbed)
     if source is None:
         raise _no_source(testbed)
-    seen = source.seen_key
+    seen, by = source.seen_key, user.get_username()
     if not seen or host_key_of(seen).fingerprint != fingerprint:
-        raise HostKeyMismatch(
-            "The forge has another host key than the one that was confirmed.",
-            hint="Look at the fingerprint again, and compare it with the forge's own.",
-        )
+        raise _other_key()
     with transaction.atomic():
+        _locked(testbed)
+        _require_none_active(testbed)
         mine = Source.objects.filter(pk=source.pk, seen_key=seen)
-        mine.update(host_key=seen, confirmed_by=user.get_username())
+        if not mine.update(host_key=seen, confirmed_by=by):
+            raise _other_key()
         what = f"confirmed the source's host key {fingerprint}"
         record_act(user, Act.SET_SOURCE, testbed, what)
-        return ask_for_fetch(testbed, user)
+        return _begun(testbed, by)
 
 
 def forget_key(testbed: Testbed, user: User) -> None:
@@ -157,7 +157,9 @@ def ask_after_push(source: Source) -> Fetch:
         _locked(testbed)
         Source.objects.filter(pk=source.pk).update(pushed_at=timezone.now())
         then_up = Source.objects.filter(pk=source.pk, up_by__isnull=False).exists()
-        waiting = _fetches(testbed).filter(status=Fetch.Status.WAITING).first()
+        # Locked: a worker that claims it meanwhile would read `then_up` before.
+        rows = _fetches(testbed).select_for_update()
+        waiting = rows.filter(status=Fetch.Status.WAITING).first()
         if waiting is None:
             return _begun(testbed, "", then_up=then_up)
         if then_up:
@@ -217,6 +219,13 @@ def _begun(testbed: Testbed, by: str, **values: object) -> Fetch:
 
 def _fetches(testbed: Testbed) -> QuerySet[Fetch]:
     return Fetch.objects.filter(testbed=testbed)
+
+
+def _other_key() -> HostKeyMismatch:
+    return HostKeyMismatch(
+        "The forge has another host key than the one that was confirmed.",
+        hint="Look at the fingerprint again, and compare it with the forge's own.",
+    )
 
 
 def _no_source(testbed: Testbed) -> StateError:

@@ -206,19 +206,11 @@ def _apply(row: Fetch, source: Source, found: Commit) -> None:
     source.commit, source.author, source.subject = row.commit, row.author, row.subject
     source.committed_at, source.fetched_at = found.committed_at, timezone.now()
     source.manifest = there
+    fields = ["commit", "author", "subject", "committed_at", "fetched_at", "manifest"]
     if row.then_up and source.up_by_id and (result.written or result.removed):
         source.up_commit = row.commit
-    source.save(
-        update_fields=[
-            "up_commit",
-            "commit",
-            "author",
-            "subject",
-            "committed_at",
-            "fetched_at",
-            "manifest",
-        ]
-    )
+        fields.append("up_commit")
+    source.save(update_fields=fields)
     row.status, row.said = Status.SUCCEEDED, _said(result)
 
 

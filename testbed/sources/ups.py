@@ -10,18 +10,19 @@ import logging
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.model import Command, Options
-from testbed.access.permissions import Act, NotAllowed
+from testbed.access.permissions import Act, NotAllowed, acted_as
 from testbed.access.record import Outcome, write_on_testbed
 from testbed.models import Run, Source
 from testbed.models.notifications.choices import Kind
 from testbed.models.sources.rows import MOST_SAID
 from testbed.notifications.telling import tell
+from testbed.runs.dispatch import SERVER, hand_over
 from testbed.runs.starting import start_command
 
 logger = logging.getLogger(__name__)
@@ -47,13 +48,17 @@ def bring_up(
     try:
         with transaction.atomic():
             source = _due(testbed_id, now, pause)
-            return _begin(source, now) if source else None
+            if source is None or source.up_by is None:
+                return None
+            return _begin(source, source.up_by, now)
     except TestbedBusy as exc:
         _say(testbed_id, f"It waits: {exc.message}")
     except NotAllowed as exc:
         _refuse(testbed_id, exc.problem.message, now, ends=True)
     except TestbedError as exc:
         _refuse(testbed_id, exc.sentence, now)
+    except OperationalError:  # of the database: the Up waits for the next look
+        logger.exception("Up of testbed %d after a push", testbed_id)
     except Exception:  # those of other testbeds begin all the same
         logger.exception("Up of testbed %d after a push", testbed_id)
         _refuse(testbed_id, UNEXPECTED, now)
@@ -85,16 +90,15 @@ def _times_of_a_day(source: Source, now: datetime) -> list[float]:
     return [at for at in source.up_times if begin < at <= now.timestamp()]
 
 
-def _begin(source: Source, now: datetime) -> Run:
-    """Begin the Up. Raises: as `start_command`."""
-    user, commit = source.up_by, source.up_commit
-    if user is None:
-        raise TestbedError("The user as whom it is brought up is gone.")
+def _begin(source: Source, user: User, now: datetime) -> Run:
+    """Begin the Up as a user. Raises: as `start_command`."""
+    commit = source.up_commit
     why = f" after a push of {commit[:10]}"
     run = start_command(source.testbed, user, Command.UP, Options(), why=why)
     source.up_commit, source.up_said = "", f"Run {run.pk} began for {commit[:10]}."
     source.up_times = [*_times_of_a_day(source, now), now.timestamp()]
     source.save(update_fields=UP_FIELDS)
+    hand_over(run.pk, SERVER)  # no client comes
     if run.status == Run.Status.WAITING:
         text = f"Commit {commit[:10]}. It begins by itself."
         _tell(source, user, "Up of {} waits in the queue", text, run)
@@ -124,8 +128,14 @@ def _refuse(testbed_id: int, words: str, now: datetime, *, ends: bool = False) -
         if is_known:
             return
         what = f"Up after a push of {commit[:10]}: {words}"
-        act, outcome = Act.UP.name.lower(), Outcome.REFUSED
-        write_on_testbed(user, act, source.testbed, what, outcome=outcome)
+        write_on_testbed(
+            user,
+            Act.UP.name.lower(),
+            source.testbed,
+            what,
+            role=acted_as(user, source.testbed),
+            outcome=Outcome.REFUSED,
+        )
         told = source.testbed.owner if ends else user
         _tell(source, told, "Up of {} after a push was refused", words)
 

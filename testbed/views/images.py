@@ -15,7 +15,7 @@ from testbed.images.listing import (
     Selection,
     delete_images,
     erased_images,
-    look_again,
+    refresh_images,
     seen_stores,
     selected,
     waited_look,
@@ -50,7 +50,7 @@ def index(request: Request) -> HttpResponse:
 def look(request: Request) -> HttpResponse:
     """Request a look at the hosts."""
     require_admin(request.user)
-    look_again()
+    refresh_images()
     return redirect("images")
 
 

@@ -38,11 +38,11 @@ from testbed.pages.overview import (
     SelectedGuests,
     condition_of,
     guests_of,
+    runs_of_page,
     state_of,
     tags_and_trash,
     unseen_of,
     unseen_run,
-    work_on,
 )
 from testbed.runs.places.tools import tools_of
 from testbed.testbeds.capacity import Lab
@@ -164,7 +164,7 @@ def _live(
     """Return the changing part; `findings` of the YAML where they are known."""
     state, problem = state_of(testbed)
     found = guests_of(testbed, state)
-    work = work_on(testbed, visible_runs(request, testbed), RUNS_SHOWN + 1)
+    work = runs_of_page(testbed, visible_runs(request, testbed), RUNS_SHOWN + 1)
     last = work.last
     drift = drift_of(testbed, found, last)
     is_changed = state is not None and is_edited(testbed, state)

@@ -24,7 +24,7 @@ from django_auth_ldap.config import (
 )
 from ldap.filter import escape_filter_chars
 
-from testbed.accounts.admins import memberships_of
+from testbed.accounts.admins import Memberships, memberships_of
 from testbed.accounts.directory.accounts import (
     GUID,
     DirectoryAway,
@@ -180,12 +180,19 @@ def _away() -> DirectoryAway:
 
 def _standing(ldap_user: Any) -> Standing:
     rule = settings.DIRECTORY
-    theirs = {their for _, their in rule.groups}
     return Standing(
-        not rule.group or _is_in(ldap_user, rule.group),
+        not rule.group or bool(_is_in(ldap_user, rule.group)),
         _is_in(ldap_user, rule.admin_group) if rule.admin_group else None,
-        memberships_of(rule.groups, [one for one in theirs if _is_in(ldap_user, one)]),
+        _memberships(ldap_user, rule),
     )
+
+
+def _memberships(ldap_user: Any, rule: Directory) -> Memberships:
+    """Return the groups here that the directory decides, without those of missing ones."""
+    found = {their: _is_in(ldap_user, their) for their in {t for _, t in rule.groups}}
+    unknown = {ours for ours, their in rule.groups if found[their] is None}
+    decided = memberships_of(rule.groups, [t for t, is_in in found.items() if is_in])
+    return tuple(one for one in decided if one[1] or one[0] not in unknown)
 
 
 def _escaped(raw: bytes) -> str:
@@ -196,12 +203,19 @@ def _entry(ldap_user: Any) -> Entry | None:
     return read(ldap_user.attrs, ldap_user._username)
 
 
-def _is_in(ldap_user: Any, group: str) -> bool:
+def _is_in(ldap_user: Any, group: str) -> bool | None:
+    """Return whether a user is in a group; None: the directory does not have it.
+
+    The library says no of one that is missing. Raises: ldap.LDAPError.
+    """
+    if LDAPGroupQuery(group).resolve(ldap_user):
+        return True
     try:
-        return bool(LDAPGroupQuery(group).resolve(ldap_user))
+        ldap_user.connection.search_s(group, ldap.SCOPE_BASE, attrlist=["1.1"])
     except ldap.NO_SUCH_OBJECT:
         logger.warning("The directory has no group %s.", group)
-        return False
+        return None
+    return False
 
 
 def _close(ldap_user: Any) -> None:

@@ -40,7 +40,7 @@ SUCCESS = 0
 def connect(rule: Directory) -> Any:
     """Return a connection of libldap to the first server that answers.
 
-    It takes `timeout_s` at most for each server, and its line ends after as long again.
+    It takes `timeout_s` at most for each server, and its line ends `work_s` after that.
     Raises: ldap.SERVER_DOWN.
     """
     reasons = []
@@ -51,7 +51,7 @@ def connect(rule: Directory) -> Any:
             reasons.append(f"{url}: {exc}")
             continue
         inner, ours = socket.socketpair()
-        end = time.monotonic() + rule.timeout_s
+        end = time.monotonic() + rule.work_s
         work = (outer, ours, end)
         threading.Thread(target=_carry, args=work, name=NAME, daemon=True).start()
         with inner:

@@ -19,7 +19,7 @@ from testbed.images.listing import (
     SeenImage,
     SeenStore,
     delete_images,
-    look_again,
+    refresh_images,
     seen_stores,
 )
 from testbed.models import Cleanup
@@ -192,7 +192,7 @@ def list_stored_images(request: Request) -> dict[str, object]:
 def refresh_stored_images(request: Request) -> HttpResponse:
     """Request that the images of all hosts are observed."""
     require_admin(request.user)
-    look_again()
+    refresh_images()
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 

@@ -12,7 +12,7 @@ from testbed.access.visibility import Request
 from testbed.api.paging import Paging, page_of
 from testbed.api.wishes import Id, Wish, Words
 from testbed.models import LabSnapshot, SnapshotOrder
-from testbed.snapshots.lab import chosen, order, read_again
+from testbed.snapshots.lab import chosen, order, refresh_snapshots
 
 router = Router(tags=["administration"])
 MOST_PICKS = 10_000
@@ -104,7 +104,7 @@ def act_on_lab_snapshots(request: Request, wish: LabWish) -> HttpResponse:
 def refresh_lab_snapshots(request: Request) -> HttpResponse:
     """Request that the snapshots of all hosts are observed."""
     require_admin(request.user)
-    read_again()
+    refresh_snapshots()
     return HttpResponse(status=204)
 
 

@@ -53,8 +53,9 @@ class SourceShape(BaseModel):
     `deploy_key` is the public half, empty for https. `host_key` is the fingerprint with
     which the server answered, empty before the first fetch over ssh. `webhook` is the
     path that a forge calls; `secret` signs its calls and is sent once, when it is made.
-    `up_as` is the account as which a push brings the testbed up, empty for none, and
-    `up_said` how the last time went.
+    `up_as` is the account as which a push brings the testbed up, empty for none,
+    `up_waits` the commit whose Up waits, empty for none, and `up_said` how the last time
+    went.
     """
 
     url: str
@@ -71,6 +72,7 @@ class SourceShape(BaseModel):
     committed_at: datetime | None
     fetched_at: datetime | None
     up_as: str
+    up_waits: str
     up_said: str
 
 
@@ -189,5 +191,6 @@ def _shape(source: Source, secret: str | None = None) -> dict[str, object]:
         "committed_at": source.committed_at,
         "fetched_at": source.fetched_at,
         "up_as": str(source.up_by or ""),
+        "up_waits": source.up_commit if source.up_by else "",
         "up_said": source.up_said,
     }

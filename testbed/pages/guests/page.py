@@ -22,10 +22,10 @@ from testbed.pages.guests.work import (
     Script,
     SerialLog,
     moment_of,
+    newest_tasks,
     runs_of,
     scripts_of,
     serial_log_of,
-    work_on,
 )
 from testbed.pages.overview import GuestRow, guests_of
 from testbed.pages.traffic import Rate
@@ -140,7 +140,7 @@ def guest_page(
         return None
     alone = found.state.model_copy(update={"guests": (found.guest,)})
     (row,) = guests_of(testbed, alone)
-    work = work_on(testbed, row.guest)
+    work = newest_tasks(testbed, row.guest)
     return GuestPage(
         row=row,
         host=next((one for one in lab.hosts if one.name == row.guest.host), None),

@@ -42,7 +42,7 @@ class SerialLog:
     query: str
 
 
-class Work(NamedTuple):
+class NewestTasks(NamedTuple):
     """The newest tasks on a guest that its page shows, by kind; at most one query.
 
     `check` is the last that checked it, `facts` the last that read facts of it.
@@ -54,7 +54,7 @@ class Work(NamedTuple):
     scripts: Mapping[Kind, Task]
 
 
-def work_on(testbed: Testbed, guest: GuestState) -> Work:
+def newest_tasks(testbed: Testbed, guest: GuestState) -> NewestTasks:
     """Return the newest tasks on a guest: of checks, serial logs and scripts."""
     checks = _tasks(testbed, guest, (Command.CHECK,), Kind.CHECK_GUESTS)
     logs = _tasks(testbed, guest, (Command.EXEC,), Kind.FETCH_SERIAL_LOGS)
@@ -71,7 +71,7 @@ def work_on(testbed: Testbed, guest: GuestState) -> Work:
     for task in rows.select_related("instruction__run").defer(*unread):
         found.setdefault(task.instruction.kind, []).append(task)
     checked = found.get(Kind.CHECK_GUESTS, [])
-    return Work(
+    return NewestTasks(
         next(iter(checked), None),
         next((task for task in checked if task.found is not None), None),
         next(iter(found.get(Kind.FETCH_SERIAL_LOGS, [])), None),

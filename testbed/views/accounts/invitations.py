@@ -57,8 +57,11 @@ def withdraw(request: Request) -> HttpResponse:
     row = Invitation.objects.open().filter(pk=int(number) if is_number else 0).first()
     if row is None:
         raise Http404("There is no such invitation.")
-    remove(row, request.user)
-    messages.success(request, f"The {row} was withdrawn.")
+    try:
+        remove(row, request.user)
+        messages.success(request, f"The {row} was withdrawn.")
+    except NotInvited as exc:
+        messages.error(request, exc.sentence)
     return redirect("invitations")
 
 

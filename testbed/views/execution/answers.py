@@ -7,12 +7,12 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from orchestration.errors import StateError
 from orchestration.state.selection import fold
 from testbed.access.visibility import Request, execution_for, not_stored, page_of
+from testbed.api.content import sent
 from testbed.models import Run, Task
 from testbed.pages.execution.answers import (
     Answers,
@@ -133,11 +133,8 @@ def archive(request: Request, pk: int) -> HttpResponseBase:
     """Send all answers as one ZIP archive, while it is made."""
     run = execution_for(request, pk)
     name = f"{run.testbed.name}-answers-{run.pk}"
-    pieces = while_made(zip_pieces(archived_answers(run, answers_of(run), name)))
-    response = StreamingHttpResponse(pieces, content_type="application/zip")
-    header = content_disposition_header(True, f"{name}.zip") or "attachment"
-    response.headers["Content-Disposition"] = header
-    return response
+    pieces = zip_pieces(archived_answers(run, answers_of(run), name))
+    return sent(request, pieces, "application/zip", f"{name}.zip")
 
 
 @not_stored

@@ -13,7 +13,7 @@ from orchestration.plan.snapshots import SnapshotVerb
 from testbed.access.permissions import require_admin
 from testbed.access.visibility import Request, not_stored
 from testbed.models import SnapshotOrder
-from testbed.snapshots.lab import Choice, chosen, order, read_again
+from testbed.snapshots.lab import Choice, chosen, order, refresh_snapshots
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
 from testbed.views.problems import problem_page, status_of
@@ -54,7 +54,7 @@ def act(request: Request) -> HttpResponse:
 def refresh(request: Request) -> HttpResponse:
     """Read all snapshots whole with the next look at the hosts, which is requested."""
     require_admin(request.user)
-    read_again()
+    refresh_snapshots()
     messages.info(
         request, "The hosts are being read. Load this page again in some seconds."
     )

@@ -149,6 +149,9 @@ def carry_out(choice: Choice, user: User) -> Result:
         erasure = choice.erasures.get(testbed.pk)
         try:
             _act(choice.act, testbed, user, erasure.token if erasure else "")
+        except NotAllowed as exc:  # the role was taken meanwhile
+            record_refusal(user, exc, f"{choice.act.word}, ticked in the list")
+            result.refused[str(testbed)] = exc.problem
         except TestbedError as exc:
             result.refused[str(testbed)] = exc
         else:

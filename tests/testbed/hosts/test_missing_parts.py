@@ -5,6 +5,7 @@ host keeps what was missed on it.
 """
 
 from ipaddress import IPv4Network
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -118,6 +119,50 @@ def test_firewall_follows_the_settings_of_today(
 
     assert texts(is_up) == []
     assert "192.168.7.0/24" in firewall_of(kept, "host-b")
+
+
+def test_slow_look_puts_no_older_firewall_back(
+    is_up: Testbed,
+    kept: Hosts,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transport = kept.open(Host.objects.get(name="host-b").to_state()).transport
+    run, is_first = transport.run, iter([True])
+
+    def slowly(*words: Any, **how: Any) -> object:
+        if next(is_first, False):
+            settings.ALLOWED_NETWORKS = (IPv4Network("192.168.7.0/24"),)
+        return run(*words, **how)
+
+    monkeypatch.setattr(transport, "run", slowly)
+
+    observe_all(kept)
+
+    assert "192.168.7.0/24" in firewall_of(kept, "host-b")
+
+
+def test_unexpected_error_of_a_firewall_makes_no_host_silent(
+    is_up: Testbed,
+    kept: Hosts,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.ALLOWED_NETWORKS = (IPv4Network("192.168.7.0/24"),)
+    transport = kept.open(Host.objects.get(name="host-b").to_state()).transport
+    run = transport.run
+
+    def broken(asked: Any, **how: Any) -> object:
+        if asked.argv[:2] == ("nft", "-f"):
+            raise RuntimeError("a fault of this program")
+        return run(asked, **how)
+
+    monkeypatch.setattr(transport, "run", broken)
+
+    observe_all(kept)
+
+    assert not Host.objects.get(name="host-b").problem
+    assert texts(is_up) == ["firewall of host-b follows older settings"]
 
 
 def test_firewall_that_cannot_be_renewed_is_named(

@@ -62,6 +62,15 @@ def test_execution_is_stored_with_what_runs_where(execution):
     }
 
 
+def test_list_reads_with_a_run_whether_it_is_on_hosts(
+    execution, django_assert_num_queries
+):
+    run = Run.objects.listed().get(pk=execution.pk)
+
+    with django_assert_num_queries(0):
+        assert not run.is_on_hosts
+
+
 def test_two_users_execute_at_once(execution, deployed, member):
     second = create_execution(deployed, member, UNAME)
 

@@ -15,9 +15,11 @@ from testbed.sources.isolation import (
     COUNT,
     FIRST,
     FOLDER,
+    MOST_PROCESSES,
     NUMBERS,
     Account,
     confined,
+    end_processes,
     own_accounts,
     own_folder,
 )
@@ -138,6 +140,23 @@ def test_fork_bomb_has_few_processes(locks: Path):
 
         assert said.returncode != 0
         assert len(of_account(accounts.git.uid)) <= 64
+
+
+@needs_root
+def test_more_processes_than_an_account_may_have_are_ended(locks: Path):
+    """A program of the fetch that begins beside as many as there may be."""
+    others = f"for i in $(seq {MOST_PROCESSES - 1}); do sleep 30 & done"
+    with own_accounts("nobody", locks) as accounts:
+        uid = accounts.git.uid
+        words = ["sh", "-c", f"{others}; exec sleep 30"]
+        with subprocess.Popen([*confined(accounts.git), *words]) as first:
+            wait_until(lambda: len(of_account(uid)) == MOST_PROCESSES)
+            with subprocess.Popen([*confined(accounts.git), "sleep", "30"]) as second:
+                wait_until(lambda: len(of_account(uid)) > MOST_PROCESSES)
+                end_processes(uid)
+                codes = [one.wait(10) for one in (first, second)]
+
+    assert codes == [-9, -9]
 
 
 @needs_root

@@ -6,11 +6,12 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
@@ -101,6 +102,28 @@ def test_seen_host_key_is_pinned_by_its_fingerprint(browser: Client, testbed: Te
     source = Source.objects.get()
     assert (source.host_key, source.confirmed_by) == (line, "olive")
     assert Fetch.objects.get().asked_by == "olive"
+    assert Entry.objects.latest("pk").what.startswith("confirmed the source's host key")
+
+
+def test_host_key_that_changes_while_it_is_confirmed_is_not_pinned(
+    browser: Client, testbed: Testbed
+):
+    browser.post(PAGE, SSH)
+    line, other = (generate_key_pair("").public_line for _ in range(2))
+    Source.objects.update(seen_key=line)
+
+    def change(execute: Callable[..., object], sql: str, *more: object) -> object:
+        if sql.startswith("UPDATE") and "confirmed_by" in sql:
+            execute("UPDATE testbed_source SET seen_key = %s", [other], *more[1:])
+        return execute(sql, *more)
+
+    form = {"do": "confirm", "fingerprint": host_key_of(line).fingerprint}
+    with connection.execute_wrapper(change):
+        answer = browser.post(f"{PAGE}change/", form)
+
+    assert answer.status_code == 422
+    assert not Source.objects.get().host_key
+    assert "confirmed" not in Entry.objects.latest("pk").what
 
 
 def test_other_server_has_to_confirm_its_host_key(browser: Client, testbed: Testbed):

@@ -1,10 +1,14 @@
 """Up after a push: as whom, when it is refused, and how often."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from django.db.models.signals import pre_save
+from django.test import Client
 from django.utils import timezone
 
 from orchestration.plan.model import Command
@@ -81,6 +85,32 @@ def test_push_that_changed_files_begins_an_up_as_the_user_who_chose_it(
     assert entry.what == f"Up after a push of {row.short}"
 
 
+def test_up_begins_without_waiting_for_a_client(push: Push):
+    push("echo 2\n")
+
+    run = Run.objects.get()
+    assert (run.driver, run.next_index) == (Run.Driver.SERVER, 1)
+
+
+def test_fetch_keeps_what_became_of_an_up_meanwhile(
+    push: Push, source: Source, forge: Forge
+):
+    Source.objects.update(up_commit="5" * 40)
+
+    def begin(sender: object, **more: object) -> None:
+        Source.objects.update(up_commit="")
+
+    forge.commit({"kvm-compose.yaml": YAML, "setup.sh": "echo 3\n"})
+    row = ask_for_fetch(source.testbed, source.testbed.owner)
+    pre_save.connect(begin, sender=Source)
+    try:
+        fetch_once(row.pk, LOCAL)
+    finally:
+        pre_save.disconnect(begin, sender=Source)
+
+    assert Source.objects.get().up_commit == ""
+
+
 def test_push_that_changed_nothing_here_begins_none(push: Push):
     push("echo 2\n")
     end_runs()
@@ -131,7 +161,8 @@ def test_user_without_the_right_by_now_begins_none_and_the_owner_is_told(
     assert Source.objects.get().up_by is None
     assert titles(owner) == ["Up of lab after a push was refused"]
     assert titles(editor) == []
-    assert Entry.objects.get(act="up").outcome == "refused"
+    entry = Entry.objects.get(act="up")
+    assert (entry.outcome, entry.role) == ("refused", "without a role")
 
 
 @pytest.mark.parametrize("change", ["deactivated", "deleted"])
@@ -185,7 +216,9 @@ def test_pushes_within_the_pause_are_one_up_of_the_newest_commit(push: Push):
     assert newest.short in Source.objects.get().up_said
 
 
-def test_testbed_that_pushes_on_and_on_comes_up_a_number_of_times_a_day(push: Push):
+def test_testbed_that_pushes_on_and_on_comes_up_a_number_of_times_a_day(
+    push: Push, owner: User, browser: Client
+):
     now = timezone.now()
     times = [(now - timedelta(hours=h / 3)).timestamp() for h in range(1, 51)]
     Source.objects.update(up_times=sorted(times))
@@ -194,8 +227,35 @@ def test_testbed_that_pushes_on_and_on_comes_up_a_number_of_times_a_day(push: Pu
     pk = push("echo 2\n").testbed_id
 
     assert not Run.objects.exists()
+    commit = Source.objects.get().up_commit
+    shape = asker(owner, "manage")("GET", "/testbeds/olive/lab/source").json()
+    assert commit
+    assert shape["up_waits"] == commit
+    page = browser.get("/testbeds/olive/lab/source/").text
+    assert f"An Up of commit {commit[:10]} waits." in page
     assert bring_up(pk, now + timedelta(days=1)) is not None
     assert len(Source.objects.get().up_times) < MOST_IN_A_DAY
+
+
+@contextmanager
+def no_runs_made() -> Iterator[None]:
+    """Let the database fail as it does when it is away, where a run is made."""
+
+    def fail(execute: Callable[..., object], sql: str, *more: object) -> object:
+        if sql.startswith(f'INSERT INTO "{Run._meta.db_table}"'):
+            raise OperationalError("the connection is gone")
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(fail):
+        yield
+
+
+def test_up_that_the_database_failed_begins_at_the_next_look(push: Push):
+    with no_runs_made():
+        pk = push("echo 2\n").testbed_id
+    assert not Run.objects.exists()
+
+    assert bring_up(pk) is not None
 
 
 def test_run_that_goes_on_is_waited_for(push: Push, source: Source):

@@ -278,6 +278,32 @@ def test_group_of_the_directory_decides_a_group_here(server: Server, lab: object
     assert said == ["made it, by Uni", "joined it, by Uni", "left it, by Uni"]
 
 
+@pytest.mark.parametrize("there", ["none", "one of two", "admins"])
+def test_group_that_the_directory_does_not_have_decides_nothing(
+    server: Server, lab: object, caplog: pytest.LogCaptureFixture, there: str
+):
+    gone = f"cn=coarse,{GROUPS}"
+    lab.DIRECTORY = lab.DIRECTORY._replace(
+        groups=(("networks", COURSE),), admin_group=LAB_ADMINS
+    )
+    for group in (COURSE, LAB_ADMINS):
+        server.change(group, ldap.MOD_ADD, "member", dn("nina"))
+    sign_in("nina", "nina-pass")
+    server.change(COURSE, ldap.MOD_DELETE, "member", dn("nina"))
+    wrong = {
+        "none": {"groups": (("networks", gone),)},
+        "one of two": {"groups": (("networks", gone), ("networks", COURSE))},
+        "admins": {"groups": (), "admin_group": gone},
+    }[there]
+    lab.DIRECTORY = lab.DIRECTORY._replace(**wrong)
+
+    check_directory()
+
+    assert members(Group.objects.get()) == ["nina"]
+    assert User.objects.get().is_superuser
+    assert f"The directory has no group {gone}." in caplog.text
+
+
 def members(group: Group) -> list[str]:
     names = group.user_set.order_by("username")
     return list(names.values_list("username", flat=True))
@@ -765,6 +791,13 @@ def test_settings_of_active_directory_are_read(monkeypatch: pytest.MonkeyPatch):
         "objectGUID",
     )
     assert (found.mail_attribute, found.starts_tls) == ("mail", False)
+
+
+@pytest.mark.parametrize(("groups", "seconds"), [(0, 5), (9, 5), (10, 10), (50, 30)])
+def test_sign_in_has_more_time_where_many_groups_are_asked(groups: int, seconds: int):
+    pairs = tuple((f"g{n}", f"cn=g{n},{GROUPS}") for n in range(groups))
+
+    assert Directory(groups=pairs).work_s == seconds
 
 
 def test_without_a_server_there_is_no_directory():

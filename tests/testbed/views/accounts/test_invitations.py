@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from testbed.access import logins
-from testbed.accounts.invitations import NotInvited, use
+from testbed.accounts.invitations import NotInvited, use, withdraw
 from testbed.models import Entry, Invitation
 from testbed.models.accounts.invitations import hashed
 from tests.testbed.views.accounts.conftest import Link
@@ -135,6 +135,17 @@ def test_withdrawn_invitation_is_void(page: Client, link: str):
 
     assert Client().get(link).status_code == 404
     assert Entry.objects.filter(what=f"withdrew invitation of {NINA}").exists()
+
+
+def test_invitation_that_is_used_meanwhile_is_not_withdrawn(link: str, admin: User):
+    row = Invitation.objects.get()
+    follow(link)
+
+    with pytest.raises(NotInvited, match="was used"):
+        withdraw(row, admin)
+
+    assert Invitation.objects.get().account == "nina"
+    assert not Entry.objects.filter(what__startswith="withdrew").exists()
 
 
 def test_account_has_the_invited_address_whatever_is_sent(link: str):

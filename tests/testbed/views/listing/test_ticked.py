@@ -11,6 +11,7 @@ from django.utils import timezone
 from orchestration.plan.model import Command, Options
 from testbed.environment import ExpiryTimes
 from testbed.models import Entry, Expiry, Protection, Run, Share, Testbed, TrashItem
+from testbed.views.listing.ticked import carry_out, chosen
 from tests.testbed.answer_rows import execution
 from tests.testbed.confirming import answered
 from tests.testbed.conftest import YAML, Doors
@@ -88,6 +89,20 @@ def test_up_is_started_where_it_is_allowed_and_refused_by_name(
     assert "Up was started: lab, own, sam/used." in page
     assert "sam/seen was left out: As a viewer of testbed sam/seen you may not" in page
     assert "There is no testbed secret, or none that you see." in page
+
+
+def test_role_that_is_taken_meanwhile_stops_no_other(
+    several: dict[str, Testbed], owner: User
+):
+    choice = chosen(owner, "up", ["sam/used", "lab"])
+    Share.objects.all().delete()
+
+    result = carry_out(choice, owner)
+
+    (refused,) = result.refused.values()
+    assert result.done == ["lab"]
+    assert "you may not" in refused.message
+    assert Entry.objects.get(outcome="refused").thing == "used"
 
 
 def test_each_started_run_is_in_the_record_with_the_role(
