@@ -11,6 +11,7 @@ import pty
 import re
 import secrets
 import subprocess
+import tempfile
 import termios
 import time
 from collections.abc import Mapping, Sequence
@@ -153,12 +154,15 @@ def picture(shown: str, title: str) -> str:
     tmux = ["tmux", "-L", socket, "-f", os.devnull]
     size = ["-x", str(COLUMNS), "-y", str(ROWS)]
     environment = os.environ | {"LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
-    play = ["sh", "-c", 'printf %s "$1"; tmux wait-for -S shown; sleep 60', "-", shown]
-    subprocess.run(
-        [*tmux, "new-session", "-d", *size, *play], check=True, env=environment
-    )
-    try:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="") as file:
+        file.write(shown)
+        file.flush()
+        play = ["sh", "-c", 'cat "$1"; tmux wait-for -S shown; sleep 60', "-", file.name]
+        subprocess.run(
+            [*tmux, "new-session", "-d", *size, *play], check=True, env=environment
+        )
         subprocess.run([*tmux, "wait-for", "shown"], check=True, timeout=PATIENCE_S)
+    try:
         screen = subprocess.run(
             [*tmux, "capture-pane", "-e", "-p"],
             check=True,
