@@ -32,6 +32,10 @@ $ testbed exec @all -- uname -a
 $ testbed down
 ```
 
+![The board of a run in a terminal, and the guests that it started](terminal.svg)
+
+`asciinema play docs/terminal.cast` plays it: a test records it with the real program on rehearsed hosts.
+
 The packages of the server are an extra: `pip install '.[server]'`. `testbed tui` shows the same on the whole terminal:
 [tui.md](tui.md).
 

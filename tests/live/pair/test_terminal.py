@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -16,7 +17,7 @@ import pytest
 from tests.live.pair.conftest import SLUG
 from tests.live.pair.test_consoles import SHELL
 from tests.live.stack import CHECKOUT, Stack
-from tests.live.watch import Guest
+from tests.live.watch import Guest, wait_until
 
 pytestmark = pytest.mark.live
 GUESTS = ("near", "away")
@@ -51,6 +52,10 @@ class Terminal:
                 self.seen += os.read(self._hand, 65536)
             except BlockingIOError:
                 time.sleep(0.05)
+
+    def interrupt(self) -> None:
+        """Send the signal of Ctrl+C."""
+        self._process.send_signal(signal.SIGINT)
 
     def end(self) -> int:
         """Return the exit code."""
@@ -136,3 +141,19 @@ def test_command_and_files_of_real_guests_come_here(
 
     names = {path.name for path in (tmp_path / "came").rglob("*") if path.is_file()}
     assert "hostname" in names
+
+
+def test_interrupt_ends_the_command_in_real_guests_of_both_hosts(
+    stack: Stack, environment: dict[str, str], tmp_path: Path
+) -> None:
+    def sleepers() -> list[str]:
+        looks = "ps | grep '[s]leep 611' || true"
+        return [Guest(stack, SLUG, name).run(looks) for name in GUESTS]
+
+    words = ("exec", "@all", "--", "sleep", "611")
+    with terminal(environment, tmp_path, *words) as window:
+        wait_until(lambda: all(sleepers()))
+        window.interrupt()
+        assert window.end() == 130
+
+    assert not any(sleepers())
