@@ -19,7 +19,7 @@ OVER = ("succeeded", "failed", "cancelled", "interrupted")
 
 
 @click.command()
-@click.argument("run", type=int)
+@click.argument("run", type=click.IntRange(1))
 @click.option(
     "--after",
     type=int,
@@ -39,7 +39,7 @@ def attach(run: int, after: int) -> int:
 
 
 @click.command()
-@click.argument("run", type=int, required=False)
+@click.argument("run", type=click.IntRange(1), required=False)
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on to the run's end.")
 @click.option("--resource", default="", help="Lines of this guest, network or image.")
 @click.option("--host", default="", help="Lines of this host.")
@@ -62,7 +62,13 @@ def logs(run: int | None, follows: bool, resource: str, host: str) -> int:
 
 
 @click.command()
-@click.option("-n", "--count", type=int, default=20, help="So many, the newest.")
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=20,
+    help="So many, the newest; 20 unless given.",
+)
 @click.option(
     "--all", "is_all", is_flag=True, help="Those of all testbeds that go on, or ended."
 )
@@ -73,10 +79,7 @@ def runs(count: int, is_all: bool) -> None:
         _all_runs(count)
         return
     with session() as one:
-        query = {"per_page": max(1, min(count, 1000))}
-        found = one.server.send("GET", path_of(one.testbed, "runs"), query=query)[
-            "items"
-        ]
+        found = one.server.get(path_of(one.testbed, "runs"), per_page=count)["items"]
         if one.settings.is_json:
             print_json({"items": found})
             return
@@ -87,7 +90,7 @@ def runs(count: int, is_all: bool) -> None:
 
 
 @click.command()
-@click.argument("run", type=int, required=False)
+@click.argument("run", type=click.IntRange(1), required=False)
 @click.option("--wait", "waits", is_flag=True, help="Wait until it is over.")
 @common
 def cancel(run: int | None, waits: bool) -> int:

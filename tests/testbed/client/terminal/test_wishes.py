@@ -133,6 +133,25 @@ def test_guest_is_saved_as_an_image(asked: Asked) -> None:
     assert one["wish"] == {"guest": "web", "name": "base", "shut_down": True}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cancel", "0"),
+        ("logs", "0"),
+        ("attach", "0"),
+        ("runs", "-n", "0"),
+        ("runs", "-n", "1001"),
+        ("runs", "--all", "-n", "-1"),
+    ],
+)
+def test_number_that_no_run_has_means_no_other_run(
+    asked: Asked, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--project-name", "lab", *words]) == 2
+
+    assert "is not in the range" in capsys.readouterr().err
+
+
 def test_testbed_is_copied_with_its_disks(asked: Asked) -> None:
     one = asked("testbeds", "copy", "lab", "lab-2", "--disks")
 
