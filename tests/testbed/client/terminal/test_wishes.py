@@ -67,6 +67,31 @@ def test_shell_and_scripts_are_asked_for(
     assert (stored["wish"]["form"], stored["wish"]["path"]) == ("script", "setup.sh")
 
 
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [(b"caf\xe9\n", "is no text in UTF-8"), (b"a" * 1024**2 + b"a", "above 1 MiB")],
+    ids=["latin", "long"],
+)
+@pytest.mark.parametrize("verb", [("exec",), ("commands", "save", "who")])
+def test_standard_input_that_cannot_be_sent_is_wrong_use(
+    asked: Asked,
+    tmp_path: Path,
+    verb: tuple[str, ...],
+    data: bytes,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "input"
+    file.write_bytes(data)
+    words = ("@all", "--stdin", str(file), "--project-name", "lab", "--", "cat")
+
+    assert run([*verb, *words]) == 2
+
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Push it" in said
+
+
 def test_tool_has_no_limit_and_a_command_one(asked: Asked) -> None:
     limits = [
         asked("exec", "main", "--hosts", *option, "--", "top")["wish"]
