@@ -1,9 +1,13 @@
 """An option before the command, behind it, and in the environment."""
 
+from pathlib import Path
+
 import click
 import pytest
 
 from testbed.client.terminal.options import Settings, common, settings
+from testbed.client.terminal.program import run
+from testbed.client.terminal.tokens import SignedIn, Tokens
 
 
 def chosen(*words: str) -> Settings:
@@ -39,3 +43,13 @@ def test_option_wins_over_the_environment_wherever_it_is_written(
     monkeypatch.setenv("TESTBED_PROJECT", "production")
 
     assert chosen(*words).project_name == name
+
+
+def test_name_of_a_testbed_that_is_no_text_is_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Tokens.of_user().keep(SignedIn("http://127.0.0.1:9", "olive", "tb_x"))
+
+    assert run(["status", "--project-name", "caf\udce9"]) == 1
+
+    assert capsys.readouterr().err.startswith("Error: A name or a text is not in UTF-8")
