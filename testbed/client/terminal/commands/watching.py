@@ -1,6 +1,8 @@
 """`attach`, `logs`, `runs` and `cancel`: runs that are there already."""
 
+import json
 import sys
+from collections.abc import Iterable
 
 import click
 
@@ -45,7 +47,10 @@ def attach(run: int, after: int) -> int:
 @click.option("--host", default="", help="Lines of this host.")
 @common
 def logs(run: int | None, follows: bool, resource: str, host: str) -> int:
-    """Print the log of RUN, of the testbed's last run unless given."""
+    """Print the log of RUN, of the testbed's last run unless given.
+
+    With --json each line is an object.
+    """
     with session() as one:
         number = one.named_run(run) if run else _last(one)
         if follows:
@@ -56,7 +61,11 @@ def logs(run: int | None, follows: bool, resource: str, host: str) -> int:
             return follow(one.server, number, is_json=one.settings.is_json)
         wanted = {"resource": resource, "host": host}
         query = {name: value for name, value in wanted.items() if value}
-        for part in one.server.text(f"/runs/{number}/log", **query):
+        parts = one.server.text(f"/runs/{number}/log", **query)
+        if one.settings.is_json:
+            _print_lines_as_json(parts)
+            return DONE
+        for part in parts:
             sys.stdout.write(plain_lines(part))
     return DONE
 
@@ -119,6 +128,16 @@ def _all_runs(count: int) -> None:
             ("Message",),
         )
         listing.show([*found["running"], *found["recent"]][:count], one.settings)
+
+
+def _print_lines_as_json(parts: Iterable[str]) -> None:
+    rest = ""
+    for part in parts:
+        *lines, rest = (rest + part).split("\n")
+        for line in lines:
+            sys.stdout.write(f"{json.dumps({'line': line})}\n")
+    if rest:
+        sys.stdout.write(f"{json.dumps({'line': rest})}\n")
 
 
 def _last(one: Session) -> int:

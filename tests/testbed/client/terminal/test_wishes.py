@@ -1,6 +1,7 @@
 """The requests of commands: their words and options as the server gets them."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -175,6 +176,20 @@ def test_number_that_no_run_has_means_no_other_run(
     assert run(["--project-name", "lab", *words]) == 2
 
     assert "is not in the range" in capsys.readouterr().err
+
+
+def test_log_is_printed_as_text_or_each_line_as_json(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ["one\ntw", "o\n", "three"]
+    monkeypatch.setattr(Server, "text", lambda *words, **query: iter(parts))
+
+    assert run(["logs", "7"]) == 0
+    assert capsys.readouterr().out == "one\ntwo\nthree"
+    assert run(["logs", "7", "--json"]) == 0
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [{"line": "one"}, {"line": "two"}, {"line": "three"}]
 
 
 def test_testbed_is_copied_with_its_disks(asked: Asked) -> None:
