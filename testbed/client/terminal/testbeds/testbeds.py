@@ -150,6 +150,11 @@ def share(name: str, user: str, group: str, role: str | None, remove: bool) -> N
     """
     if user and group:
         raise WrongUse("A share is a user's or a group's.", hint="Name one of them.")
+    if not user and not group and (role or remove):
+        raise WrongUse(
+            "No user or group is named.",
+            hint="Write `testbed testbeds share TESTBED NAME …`: the testbed comes first.",
+        )
     with session() as one:
         path = path_of(one.full_name(name), "shares")
         if user or group:

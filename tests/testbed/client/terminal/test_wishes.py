@@ -192,6 +192,17 @@ def test_log_is_printed_as_text_or_each_line_as_json(
     assert lines == [{"line": "one"}, {"line": "two"}, {"line": "three"}]
 
 
+@pytest.mark.parametrize("option", [("--role", "viewer"), ("--remove",)])
+def test_share_with_no_user_is_wrong_use(
+    asked: Asked, option: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["testbeds", "share", "mark", *option]) == 2
+
+    said = capsys.readouterr().err
+    assert "No user or group is named." in said
+    assert "the testbed comes first" in said
+
+
 def test_testbed_is_copied_with_its_disks(asked: Asked) -> None:
     one = asked("testbeds", "copy", "lab", "lab-2", "--disks")
 
