@@ -30,7 +30,7 @@ def rename(name: str, new_name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", default="")
 @click.option("--description", help="Words about it, in place of the present ones.")
 @click.option("--tag", "tags", multiple=True, help="Its tags, in place of the others.")
 @click.option("--no-tags", is_flag=True, help="Take all its tags away.")
@@ -38,7 +38,7 @@ def rename(name: str, new_name: str) -> None:
 def describe(
     name: str, description: str | None, tags: tuple[str, ...], no_tags: bool
 ) -> None:
-    """Change the description and the tags of the testbed NAME."""
+    """Change the description and the tags of the testbed NAME, the folder's else."""
     wish: dict[str, object] = {}
     if description is not None:
         wish["description"] = description
@@ -49,7 +49,7 @@ def describe(
             "No change is named, or two.", hint="Use --description, --tag or --no-tags."
         )
     with session() as one:
-        found = one.server.send("PATCH", path_of(one.full_name(name)), wish)
+        found = one.server.send("PATCH", path_of(one.meant(name)), wish)
         if one.settings.is_json:
             print_json(found)
         words = " ".join(found["tags"]) or "none"
@@ -57,13 +57,13 @@ def describe(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", default="")
 @click.option("--remove", is_flag=True, help="Take the star away.")
 @common
 def star(name: str, remove: bool) -> None:
-    """Mark the testbed NAME as a favourite of yours: the list shows it first."""
+    """Mark the testbed NAME, the folder's else, as a favourite: it is listed first."""
     with session() as one:
-        testbed = one.full_name(name)
+        testbed = one.meant(name)
         method = "DELETE" if remove else "PUT"
         found = one.server.send(method, path_of(testbed, "favourite"))
         if one.settings.is_json:

@@ -8,7 +8,7 @@ from testbed.client.rest.problems import NotThere
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.exits import DONE, Refusal, WrongUse
 from testbed.client.terminal.following import drive
-from testbed.client.terminal.options import common
+from testbed.client.terminal.options import common, settings
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.synchronising import Folder, fetch_inputs, synchronised
 from testbed.client.terminal.tables import print_json, print_lines, print_table, say
@@ -73,7 +73,7 @@ def create(name: str, example: str) -> None:
     Without NAME it is called as the folder.
     """
     with session() as one:
-        testbed = one.full_name(name) if name else one.testbed
+        testbed = one.meant(name)
         _require_new(one, testbed)
         if example:
             wish = {"name": testbed.rpartition("/")[2], "example": example}
@@ -90,17 +90,22 @@ def create(name: str, example: str) -> None:
 def info(name: str) -> None:
     """Show the testbed NAME, the folder's unless given."""
     with session() as one:
-        _show(one, one.full_name(name) if name else one.testbed)
+        _show(one, one.meant(name))
 
 
 @testbeds.command()
-@click.argument("name")
+@click.argument("name", default="")
 @yes_option
 @common
 def destroy(name: str, yes: bool) -> None:
-    """Delete the testbed NAME, which is down; its files go to the trash."""
+    """Delete the testbed NAME, which is down; its files go to the trash.
+
+    It is named here or with --project-name: no folder says which.
+    """
+    if not name and not settings().project_name:
+        raise WrongUse("No testbed is named.", hint="Name the one to destroy.")
     with session(yes=yes) as one:
-        found = one.server.delete(path_of(one.full_name(name)))
+        found = one.server.delete(path_of(one.meant(name)))
         if one.settings.is_json:
             print_json(found)
         number = found["trash"]

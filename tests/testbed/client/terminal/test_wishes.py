@@ -178,6 +178,50 @@ def test_number_that_no_run_has_means_no_other_run(
     assert "is not in the range" in capsys.readouterr().err
 
 
+@pytest.fixture
+def addresses(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that commands about testbeds ask."""
+    found: list[str] = []
+
+    def send(server: Server, method: str, path: str, *more: object, **query: object):
+        found.append(path)
+        named = {"testbed": "", "description": "", "deleted": ""}
+        return {"items": [], "trash": 0, "tags": [], **named}
+
+    monkeypatch.setattr(Server, "send", send)
+    return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("describe", "--tag", "ring"),
+        ("star",),
+        ("protect",),
+        ("unprotect",),
+        ("destroy", "--yes"),
+    ],
+)
+def test_option_names_the_testbed_in_place_of_the_first_word(
+    addresses: list[str], words: tuple[str, ...]
+) -> None:
+    assert run(["--project-name", "lab", "testbeds", *words]) == 0
+    assert run(["testbeds", words[0], "other", *words[1:]]) == 0
+
+    assert [one.split("/")[3] for one in addresses] == ["lab", "other"]
+
+
+def test_folders_testbed_is_destroyed_only_by_its_name(
+    addresses: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "kvm-compose.yaml").touch()
+
+    assert run(["testbeds", "destroy", "--yes"]) == 2
+
+    assert "No testbed is named." in capsys.readouterr().err
+    assert not addresses
+
+
 def test_log_is_printed_as_text_or_each_line_as_json(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
