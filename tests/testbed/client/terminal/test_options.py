@@ -53,3 +53,20 @@ def test_name_of_a_testbed_that_is_no_text_is_one_sentence(
     assert run(["status", "--project-name", "caf\udce9"]) == 1
 
     assert capsys.readouterr().err.startswith("Error: A name or a text is not in UTF-8")
+
+
+@pytest.mark.parametrize(("word", "near"), [("uo", "up"), ("stauts", "status")])
+def test_word_that_is_no_command_names_the_closest(
+    word: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([word]) == 2
+
+    assert near in capsys.readouterr().err.partition("Is it")[2]
+
+
+def test_word_that_is_like_no_command_names_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["zzzzzz"]) == 2
+
+    assert "Is it" not in capsys.readouterr().err
