@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import click
 
 from orchestration.terminal import plain, plain_lines
+from testbed.client.board.model import name_of_run
 from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.exits import DONE, WrongUse
@@ -156,8 +157,8 @@ def _state(run: Frame) -> str:
 
 
 def _row(run: Frame, *, is_wide: bool) -> tuple[object, ...]:
-    name = f"{run['name']} {run['title']}".strip()
     percent = f" {run['percent']} %" if run["percent"] is not None else ""
     started = moment(run["created_at"])
-    row = (run["run"], name, f"{run['status']}{percent}", run["asked_by"], started)
+    status = f"{run['status']}{percent}"
+    row = (run["run"], name_of_run(run), status, run["asked_by"], started)
     return (*row, run["message"]) if is_wide else row
