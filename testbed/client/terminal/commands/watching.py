@@ -15,10 +15,9 @@ from testbed.client.terminal.following import attach as follow
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.tables import Listing, print_json, print_table, say
-from testbed.client.watching import Frame
+from testbed.client.watching import OVER, Frame
 
 COLUMNS = ("Run", "Command", "Status", "By", "Started")
-OVER = ("succeeded", "failed", "cancelled", "interrupted")
 
 
 @click.command()

@@ -3,10 +3,11 @@
 import click
 
 from testbed.client.rest.addresses import path_of
-from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.account.groups import number_of_group
+from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common
 from testbed.client.terminal.project import follow_rename
-from testbed.client.terminal.session import Session, session
+from testbed.client.terminal.session import session
 from testbed.client.terminal.tables import print_json, say
 
 
@@ -82,7 +83,7 @@ def charge(name: str, group: str) -> None:
     """
     with session() as one:
         testbed = one.full_name(name)
-        wish = {"group": _number(one, group) if group else None}
+        wish = {"group": number_of_group(one, group) if group else None}
         found = one.server.send("PUT", path_of(testbed, "charge"), wish)
         if one.settings.is_json:
             print_json({"testbed": testbed, **found})
@@ -110,13 +111,3 @@ def transfer(name: str, user: str, former_role: str | None) -> None:
         if one.settings.is_json:
             print_json(found)
         say(f"{testbed} is {found['testbed']} now.")
-
-
-def _number(one: Session, group: str) -> int:
-    """Return the number of a group. Raises: Refusal (there is none of this name)."""
-    for found in one.server.pages("/groups"):
-        if found["name"] == group:
-            return int(found["id"])
-    raise Refusal(
-        f"There is no group {group} of yours.", hint="See `testbed groups list`."
-    )
