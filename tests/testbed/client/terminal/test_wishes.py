@@ -222,6 +222,29 @@ def test_folders_testbed_is_destroyed_only_by_its_name(
     assert not addresses
 
 
+def test_snapshots_are_shown_in_words_apart_by_a_line(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = {"name": "base", "parent": "", "current": True, "memory_bytes": 2048}
+    two = {"name": "next", "parent": "base", "current": False, "memory_bytes": None}
+    found = {"guests": [{"guest": "web", "snapshots": [one, two]}]}
+    monkeypatch.setattr(Server, "get", lambda *words, **query: found)
+
+    assert run(["--project-name", "lab", "snapshot", "info", "-n", "web"]) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "name: base",
+        "parent: -",
+        "current: yes",
+        "memory_bytes: 2.0 KiB",
+        "",
+        "name: next",
+        "parent: base",
+        "current: no",
+        "memory_bytes: -",
+    ]
+
+
 def test_log_is_printed_as_text_or_each_line_as_json(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
