@@ -77,15 +77,16 @@ def delete(guest: str, snapshot: str, is_all: bool, children: bool, yes: bool) -
 
 
 @snapshot.command()
-@_named
+@click.option("-n", "--name", "guest", required=True, help="The guest.")
+@click.option("-s", "--snapshot", required=True, help="The snapshot.")
 @click.option("--title", required=True, help="Is shown instead of the name.")
 @common
-def rename(guest: str, snapshot: str, is_all: bool, title: str) -> int:
+def rename(guest: str, snapshot: str, title: str) -> int:
     """Show the snapshot -s of the guest -n under another title.
 
     Its name stays, and so do group snapshots.
     """
-    return _act("rename", guest, snapshot, is_all, title=title)
+    return _act("rename", guest, snapshot, False, title=title)
 
 
 @snapshot.command("yaml")

@@ -139,6 +139,10 @@ def test_power_verb_is_sent_with_its_guests(asked: Asked) -> None:
         ),
         (("create", "-a", "-s", "base"), {"guest": "@all", "name": "base"}),
         (("restore", "-a"), {"guest": "@all", "name": ""}),
+        (
+            ("rename", "-n", "web", "-s", "base", "--title", "before"),
+            {"guest": "web", "name": "base", "title": "before"},
+        ),
     ],
     ids=lambda found: " ".join(found) if isinstance(found, tuple) else "",
 )
@@ -150,6 +154,16 @@ def test_act_on_a_snapshot_is_sent_with_its_options(
     assert one["path"] == "/testbeds/olive/lab/snapshots"
     assert one["wish"]["verb"] == words[0]
     assert wish.items() <= one["wish"].items()
+
+
+def test_group_snapshot_gets_no_other_title(
+    asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("snapshot", "rename", "-a", "-s", "base", "--title", "before")
+
+    assert run(["--project-name", "lab", *words]) == 2
+
+    assert "No such option" in capsys.readouterr().err
 
 
 def test_guest_is_saved_as_an_image(asked: Asked) -> None:
