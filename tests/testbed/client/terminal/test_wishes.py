@@ -2,11 +2,12 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from testbed.client.rest.problems import NotThere
 from testbed.client.rest.server import Server, StartedRun
 from testbed.client.terminal.following import Follower
 from testbed.client.terminal.program import run
@@ -257,6 +258,29 @@ def test_snapshots_are_shown_in_words_apart_by_a_line(
         "current: no",
         "memory_bytes: -",
     ]
+
+
+def test_capture_that_failed_has_the_exit_code_of_its_run(
+    asked: Asked,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def drive(follower: Follower) -> int:
+        follower.end = {"status": "failed"}
+        return 1
+
+    def pieces(server: Server, path: str) -> Iterator[bytes]:
+        raise NotThere("This run has no packets.", status=404, body={})
+        yield b""
+
+    monkeypatch.setattr(Follower, "drive", drive)
+    monkeypatch.setattr(Server, "pieces", pieces)
+
+    assert run(["--project-name", "lab", "capture", "web"]) == 1
+
+    assert "No packet was kept." in capsys.readouterr().err
+    assert not list(folder.iterdir())
 
 
 def test_log_is_printed_as_text_or_each_line_as_json(
