@@ -167,6 +167,12 @@ def test_group_snapshot_gets_no_other_title(
     assert "No such option" in capsys.readouterr().err
 
 
+def test_name_of_a_guest_is_one_part_of_its_address(asked: Asked) -> None:
+    one = asked("check-guest", "../other?")
+
+    assert one["path"] == "/testbeds/olive/lab/guests/..%2Fother%3F/check"
+
+
 def test_guest_is_saved_as_an_image(asked: Asked) -> None:
     one = asked("images", "save", "web", "base", "--shut-down")
 
