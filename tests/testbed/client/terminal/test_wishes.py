@@ -289,6 +289,22 @@ def test_capture_that_failed_has_the_exit_code_of_its_run(
     assert not list(folder.iterdir())
 
 
+def test_fetch_that_is_left_goes_on(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def get(server: Server, path: str, **query: object) -> Frame:
+        raise KeyboardInterrupt
+
+    waiting = {"id": 5, "status": "waiting"}
+    monkeypatch.setattr(Server, "send", lambda *words: waiting)
+    monkeypatch.setattr(Server, "get", get)
+
+    assert run(["source", "fetch", "--project-name", "lab"]) == 130
+
+    said = capsys.readouterr().err
+    assert said == "Fetch 5 goes on. See `testbed source fetches`.\n"
+
+
 def test_log_is_printed_as_text_or_each_line_as_json(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
