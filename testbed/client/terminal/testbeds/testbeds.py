@@ -2,13 +2,14 @@
 
 import click
 
+from orchestration.amounts import count_of
 from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.exits import DONE, Refusal, WrongUse
 from testbed.client.terminal.following import drive
-from testbed.client.terminal.options import common, settings
+from testbed.client.terminal.options import YAML_NAME, common, settings
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.synchronising import Folder, fetch_inputs, synchronised
 from testbed.client.terminal.tables import print_json, print_lines, print_table, say
@@ -81,6 +82,7 @@ def create(name: str, example: str) -> None:
             say(f"{testbed} was made.")
         else:
             synchronised(Folder.of(one), testbed)
+            _say_errors(one, testbed)
         _show(one, testbed)
 
 
@@ -190,6 +192,18 @@ def _change_share(
         one.server.send("PATCH", f"{path}/{there['id']}", {"role": role})
     else:
         one.server.send("POST", path, {place[0]: place[1], "role": role})
+
+
+def _say_errors(one: Session, testbed: str) -> None:
+    """Say how many errors the server finds in the folder's YAML, if any."""
+    yaml = one.settings.yaml.read_bytes().decode("utf-8", "replace")
+    found = one.server.send("POST", path_of(testbed, "check"), {"yaml": yaml})
+    count = sum(each["severity"] == "error" for each in found["items"])
+    if count:
+        say(
+            f"The server finds {count_of(count, 'error')} in {YAML_NAME}: `testbed up` "
+            "will refuse it. See `testbed check`."
+        )
 
 
 def _require_new(one: Session, testbed: str) -> None:
