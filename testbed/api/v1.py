@@ -4,6 +4,7 @@ An operation is parse, visibility, the function that the page's view calls too, 
 Operation ids are the names of the functions, where none is given, and stay.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -255,9 +256,17 @@ def refuse_values(request: HttpRequest, exc: ValidationError) -> HttpResponse:
         {"where": ".".join(map(str, error["loc"])), "message": str(error["msg"])}
         for error in exc.errors[:MOST_SHOWN]
     ]
-    first = found[0] if found else {"where": "The request", "message": "is not valid"}
+    words = "The request is not valid"
+    if found:
+        words = f"{_place(exc.errors[0]['loc'])}: {found[0]['message']}"
     problem = TestbedError(
-        f"{first['where']}: {first['message']}.",
+        f"{words}.",
         hint="See the operation in /api/v1/openapi.json.",
     )
     return problem_answer(problem, errors=found)
+
+
+def _place(loc: Sequence[str | int]) -> str:
+    """Return a value's place for a sentence, without the names of our parameters."""
+    own = 2 if loc[:1] == ("body",) else 1
+    return ".".join(map(str, loc[own:])) or "The body"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # it takes time to import
 Frame = dict[str, Any]
 OnFrame = Callable[[Frame], None]
 Connect = Callable[[], AbstractContextManager["ClientConnection"]]
+# Statuses of runs that are over; the others go on, or wait.
+OVER = ("succeeded", "failed", "cancelled", "interrupted")
 RECONNECT_FOR_S = 120.0
 RECONNECT_EVERY_S = 0.5
 # Close codes from here on are the server's refusals, not accidents.

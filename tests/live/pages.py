@@ -1,6 +1,6 @@
 """A signed-in user's pages without a browser: read, their forms sent, their websockets.
 
-For tests of the pages themselves; `user.py` has what programs do.
+For tests of the pages themselves; `client.py` has what programs do.
 """
 
 from collections.abc import Iterator

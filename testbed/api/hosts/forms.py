@@ -13,7 +13,8 @@ class WrongValues(TestbedError):
     def __init__(self, errors: list[dict[str, str]]) -> None:
         first = errors[0]
         hint = "See `errors`." if len(errors) > 1 else ""
-        super().__init__(f"{first['where']}: {first['message']}", hint=hint)
+        place = first["where"].removeprefix("body.")
+        super().__init__(f"{place}: {first['message']}", hint=hint)
         self.errors = errors
 
 

@@ -125,6 +125,14 @@ class Board:
         return self.rows.setdefault(index, Row(index, plain(title), 0))
 
 
+def name_of_run(run: Frame) -> str:
+    """Return a run's command as lists show it: `Up`, `Power: Reboot`, `Fetch: /etc`."""
+    name, title = str(run["name"]), str(run["title"])
+    begin, _, rest = title.partition(" ")
+    more = rest if begin.casefold() == name.casefold() else title
+    return f"{name}: {more}" if more else name
+
+
 def _problem(entry: Frame) -> list[Line]:
     """Return the lines about a resource that did not go well."""
     if entry["status"] not in ("failed", "warning"):

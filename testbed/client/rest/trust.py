@@ -6,6 +6,7 @@ the system has none. Requests and websockets trust the same, and take the same p
 """
 
 import os
+import re
 import ssl
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ import httpx
 from orchestration.errors import TestbedError
 from testbed.client.rest.problems import ServerUnreachable
 
+_NUMBER = re.compile(r"\[Errno -?[0-9]+\] ")
 _FILE = "SSL_CERT_FILE"
 
 
@@ -43,7 +45,7 @@ def unreachable(url: str, exc: Exception) -> ServerUnreachable:
             hint="Name the file with the certificate of the lab's authority in "
             f"{_FILE}, or install it on this machine.",
         )
-    reason = (str(exc) or type(exc).__name__).removesuffix(".")
+    reason = reason_of(exc)
     proxy = proxy_of(url)
     if proxy is None:
         return ServerUnreachable(
@@ -60,9 +62,14 @@ def unreachable(url: str, exc: Exception) -> ServerUnreachable:
 def unusable_proxy(exc: Exception) -> TestbedError:
     """Return the exception of a proxy of a kind that is not known."""
     return TestbedError(
-        f"The proxy of the environment cannot be used: {str(exc).removesuffix('.')}.",
+        f"The proxy of the environment cannot be used: {reason_of(exc)}.",
         hint="Name an HTTP proxy in HTTPS_PROXY, or hosts without a proxy in NO_PROXY.",
     )
+
+
+def reason_of(exc: Exception) -> str:
+    """Return a failed connection's words, without numbers of the system and full stop."""
+    return _NUMBER.sub("", str(exc) or type(exc).__name__).removesuffix(".")
 
 
 def _refused_certificate(

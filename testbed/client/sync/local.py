@@ -30,7 +30,10 @@ class LocalFiles:
 
 
 def read_local(folder: Path) -> LocalFiles:
-    """Digest the files of a folder. Raises: OSError, TestbedError (one is too large)."""
+    """Digest the files of a folder.
+
+    Raises: OSError, TestbedError (one is too large, or its name is not in UTF-8).
+    """
     ignored = ignored_in(folder)
     digests, left_out = {}, []
     for path in _paths(folder, ignored):
@@ -38,16 +41,21 @@ def read_local(folder: Path) -> LocalFiles:
         if path.is_symlink() or not path.is_file():
             left_out.append(name)
         else:
+            _require_sendable(name)
             digests[name] = _digest(path, name)
     return LocalFiles(digests, tuple(left_out))
 
 
 def ignored_in(folder: Path) -> GitIgnoreSpec:
-    """Return the patterns of what is no part of the testbed."""
+    """Return the patterns of what is no part of the testbed. Raises: TestbedError."""
     try:
         text = (folder / IGNORE_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
         text = ""
+    except UnicodeDecodeError as exc:
+        raise TestbedError(
+            f"{IGNORE_FILE} is no text in UTF-8.", hint="Save it in UTF-8."
+        ) from exc
     return GitIgnoreSpec.from_lines([*text.splitlines(), *ALWAYS_IGNORED])
 
 
@@ -63,6 +71,18 @@ def _paths(folder: Path, ignored: GitIgnoreSpec) -> Iterator[Path]:
         for name in sorted([*names, *links]):
             if not ignored.match_file(str(below / name)):
                 yield Path(place, name)
+
+
+def _require_sendable(name: str) -> None:
+    """Require a name that an address can hold. Raises: TestbedError."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as exc:
+        shown = name.encode(errors="backslashreplace").decode()
+        raise TestbedError(
+            f"The name of {shown} is not in UTF-8.",
+            hint=f"Rename it, or leave it out by a pattern in {IGNORE_FILE}.",
+        ) from exc
 
 
 def _digest(path: Path, name: str) -> str:

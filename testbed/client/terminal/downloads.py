@@ -1,5 +1,6 @@
 """Long answers of the server into a new file of this machine, whole or not at all."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from orchestration.files import part_path
 from testbed.client.terminal.exits import Refusal, WrongUse
 
 OUTPUT = Path("-")
+# Of a file system that has no hard links, as of a memory card.
+_WITHOUT_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def require_new(file: Path) -> None:
@@ -44,7 +47,7 @@ def save_new(file: Path, pieces: Iterator[bytes]) -> None:
         with part.open("xb") as to:
             for piece in pieces:
                 to.write(piece)
-        os.link(part, file)
+        _name(part, file)
     except FileExistsError:
         require_new(file)
         raise
@@ -56,3 +59,14 @@ def save_new(file: Path, pieces: Iterator[bytes]) -> None:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _name(part: Path, file: Path) -> None:
+    """Give a whole part its name. Raises: OSError, Refusal (one is there)."""
+    try:
+        os.link(part, file)
+    except OSError as exc:
+        if exc.errno not in _WITHOUT_LINKS:
+            raise
+        require_new(file)
+        part.rename(file)

@@ -16,6 +16,7 @@ from testbed.client.board.model import Board
 from testbed.client.board.shown import Shown, shown
 from testbed.client.rest.problems import ServerUnreachable
 from testbed.client.rest.server import Server, StartedRun, refused_socket
+from testbed.client.rest.trust import reason_of
 from testbed.client.terminal.exits import CANCELLED, code_of_run
 from testbed.client.terminal.tables import say
 from testbed.client.watching import Frame, watch
@@ -98,7 +99,7 @@ class Follower:
             raise refused_socket(self._server.url, exc) from exc
         except (OSError, WebSocketException) as exc:
             raise ServerUnreachable(
-                f"The connection to {self._server.url} broke: {exc}.",
+                f"The connection to {self._server.url} broke: {reason_of(exc)}.",
                 hint=f"The run goes on. Follow it with `testbed attach {number}`.",
             ) from exc
         return code_of_run(status)

@@ -5,6 +5,7 @@ and sentences. Packages that may be missing are found here, too.
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -16,6 +17,9 @@ from testbed.client.terminal.former import present, without_levels
 
 # A command's place, as `module:function`, and its sentence in the list of commands.
 Table = Mapping[str, tuple[str, str]]
+
+# Of two words, one letter may be another one.
+_LIKENESS = 0.5
 
 
 class LazyGroup(click.Group):
@@ -56,6 +60,7 @@ class LazyGroup(click.Group):
         name = args[0]
         if name not in self.table and not name.startswith("-"):
             near = [one for one in self.table if one.startswith(name[:2])]
+            near = near or get_close_matches(name, self.table, cutoff=_LIKENESS)
             more = f" Is it {' or '.join(near)}?" if near else ""
             ctx.fail(f"There is no command {name}.{more}")
         return super().resolve_command(ctx, args)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from testbed.client.terminal.exits import WrongUse
 
@@ -66,11 +67,19 @@ def common(command: Command) -> Command:
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """Return what puts an option that was given into the settings."""
+    """Return what puts an option that was given into the settings.
+
+    A command has each option once more, with its variable of the environment: that does
+    not replace an option that was written before the command's name.
+    """
 
     def keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        kept = ctx.ensure_object(Settings)
+        source = ctx.get_parameter_source(parameter.name or "")
+        if source is ParameterSource.ENVIRONMENT and getattr(kept, name):
+            return
         if value not in (None, False, 0):
-            setattr(ctx.ensure_object(Settings), name, value)
+            setattr(kept, name, value)
 
     return keep
 

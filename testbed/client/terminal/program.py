@@ -135,6 +135,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if exc.filename is None:
             _drop_output()
         return FAILED
+    except UnicodeError:
+        show_problem(_NOT_UTF_8, is_json=chosen.is_json)
+        return FAILED
     return found if isinstance(found, int) else 0
 
 
@@ -153,6 +156,11 @@ def _drop_output() -> None:
     """Let what Python writes at its end go nowhere: it would fail once more."""
     with suppress(OSError):  # a test's output is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_NOT_UTF_8 = TestbedError(
+    "A name or a text is not in UTF-8.", hint="Write it in UTF-8, and try again."
+)
 
 
 def _words_of(exc: OSError) -> TestbedError:

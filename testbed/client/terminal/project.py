@@ -28,7 +28,7 @@ class Link:
 
 def read_link(folder: Path) -> Link:
     """Return a folder's link; an empty one where it has none. Raises: TestbedError."""
-    file = folder / FOLDER / FILE
+    file = _own(folder) / FILE
     try:
         found = json.loads(file.read_bytes())
         files = {str(path): str(tag) for path, tag in found["files"].items()}
@@ -43,10 +43,21 @@ def read_link(folder: Path) -> Link:
 
 
 def write_link(folder: Path, link: Link) -> None:
-    """Keep a folder's link. Raises: OSError."""
-    (folder / FOLDER).mkdir(exist_ok=True)
+    """Keep a folder's link. Raises: OSError, Refusal."""
+    own = _own(folder)
+    own.mkdir(exist_ok=True)
     shape = {"server": link.server, "testbed": link.testbed, "files": link.files}
-    write_whole(folder / FOLDER / FILE, json.dumps(shape, indent=1) + "\n", mode=0o644)
+    write_whole(own / FILE, json.dumps(shape, indent=1) + "\n", mode=0o644)
+
+
+def _own(folder: Path) -> Path:
+    """Return the client's own folder in a testbed's. Raises: Refusal (it is a link)."""
+    own = folder / FOLDER
+    if own.is_symlink():
+        raise Refusal(
+            f"{own} is a link.", hint="Delete it: the client makes a folder of its own."
+        )
+    return own
 
 
 def name_of(folder: Path) -> str:

@@ -75,6 +75,7 @@ zone, which they name; those of JSON are ISO 8601. `NO_COLOR` is obeyed.
 | 2 | wrong use: an unknown word, no folder, not signed in |
 | 3 | refused: by the server, or because something would be lost |
 | 130 | cancelled, or left with Ctrl+C |
+| 141 | the program behind a pipe ended first, as `head` does |
 
 | variable | |
 |---|---|

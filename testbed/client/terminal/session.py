@@ -59,6 +59,13 @@ class Session:
             name = name_of(folder)
         return self.full_name(name)
 
+    def meant(self, name: str) -> str:
+        """Return the full name of a testbed that a word names, else of the usual one.
+
+        Raises: WrongUse.
+        """
+        return self.full_name(name) if name else self.testbed
+
     def named_run(self, number: int) -> int:
         """Take the number of a run that the user named, for a refusal."""
         self.run = number

@@ -16,10 +16,11 @@ from orchestration.errors import TestbedError
 from testbed.client.board.model import Board, Line
 from testbed.client.rest.problems import ServerProblem, problem_of
 from testbed.client.rest.server import Server, StartedRun, refused_socket
+from testbed.client.rest.trust import reason_of
 from testbed.client.tui.asking import Lab, problem_in
 from testbed.client.tui.ring import Ring
-from testbed.client.tui.words import OVER, safe
-from testbed.client.watching import Frame, is_refusal, watch
+from testbed.client.tui.words import safe
+from testbed.client.watching import OVER, Frame, is_refusal, watch
 
 
 class _Left(Exception):
@@ -114,7 +115,7 @@ class Following:
         except InvalidStatus as exc:
             raise refused_socket(server.url, exc) from exc
         except (OSError, WebSocketException) as exc:
-            words = f"The connection to {server.url} broke: {safe(exc, 200)}"
+            words = f"The connection to {server.url} broke: {safe(reason_of(exc), 200)}"
             if is_refusal(exc):
                 raise problem_of(403, {"detail": words}, server=server.url) from exc
             raise TestbedError(words, hint="The run goes on at the server.") from exc

@@ -12,8 +12,8 @@ from testbed.client.tui.asking import Lab
 from testbed.client.tui.base import LabScreen, chosen_key, fill
 from testbed.client.tui.run import RunScreen
 from testbed.client.tui.testbed import TestbedScreen
-from testbed.client.tui.words import OVER, cell, safe, status_cell
-from testbed.client.watching import Frame
+from testbed.client.tui.words import cell, safe, status_cell
+from testbed.client.watching import OVER, Frame
 
 COLUMNS = ("Testbed", "Owner", "Condition", "Guests up", "Running now")
 

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, TabbedContent, TabPane
 
 from orchestration.errors import TestbedError
+from testbed.client.board.model import name_of_run
 from testbed.client.console import Ends, open_console
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.server import Server, StartedRun
@@ -204,7 +205,7 @@ def _run_row(one: Frame) -> tuple[Text, ...]:
     percent = "" if one["percent"] is None else f" {one['percent']} %"
     return (
         cell(one["run"]),
-        cell(f"{one['name']} {one['title']}".strip(), 28),
+        cell(name_of_run(one), 28),
         status_cell(f"{one['status']}{percent}"),
         cell(one["asked_by"], 16),
         cell(moment(one["created_at"])),

@@ -8,8 +8,6 @@ from orchestration.terminal import plain
 
 MOST_CELL = 60
 MOST_LINE = 2_000
-# Of runs that are over; the others go on, or wait.
-OVER = ("succeeded", "failed", "cancelled", "interrupted")
 GOOD, BAD, BUSY = "green", "red", "cyan"
 _COLOURS = {
     "up": GOOD,

@@ -81,6 +81,7 @@ def test_host_that_cannot_be_begun_is_refused_at_its_value(
 
     assert answer.status_code == 422
     assert where in [error["where"] for error in answer.json()["errors"]]
+    assert not answer.json()["detail"].startswith("body.")
     assert not NewHost.objects.exists()
 
 

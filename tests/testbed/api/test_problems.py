@@ -106,6 +106,16 @@ def test_values_are_refused_with_their_places(ask: Ask):
     places = {error["where"] for error in said(answer, 422)["errors"]}
     assert any(place.endswith("name") for place in places)
     assert any(place.endswith("surprise") for place in places)
+    sentence = "name: Input should be a valid string."
+    assert answer.json()["detail"] == sentence
+
+
+def test_sentence_names_a_value_as_the_program_wrote_it(ask: Ask):
+    query = said(ask("GET", "/testbeds?per_page=x"), 422)
+    body = said(ask("POST", "/testbeds", b"[]"), 422)
+
+    assert query["detail"].startswith("per_page: ")
+    assert body["detail"].startswith("The body: ")
 
 
 @pytest.mark.parametrize(

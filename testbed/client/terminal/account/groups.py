@@ -36,7 +36,7 @@ def list_groups() -> None:
 def info(group: str) -> None:
     """Show the managers and members of GROUP."""
     with session() as one:
-        _show(one, one.server.get(f"{PATH}/{_number(one, group)}"))
+        _show(one, one.server.get(f"{PATH}/{number_of_group(one, group)}"))
 
 
 @groups.command()
@@ -59,7 +59,7 @@ def remove(group: str, user: str) -> None:
 
 def _change(method: str, group: str, user: str, words: str) -> None:
     with session() as one:
-        path = f"{PATH}/{_number(one, group)}/members/{account_of(user)}"
+        path = f"{PATH}/{number_of_group(one, group)}/members/{account_of(user)}"
         found = one.server.send(method, path)
         say(f"{user} {words} {group}.")
         if found["note"]:
@@ -67,7 +67,7 @@ def _change(method: str, group: str, user: str, words: str) -> None:
         _show(one, found)
 
 
-def _number(one: Session, group: str) -> int:
+def number_of_group(one: Session, group: str) -> int:
     """Return the number of a group. Raises: Refusal (there is none of this name)."""
     for found in one.server.pages(PATH):
         if found["name"] == group:

@@ -1,11 +1,15 @@
 """`init`: a testbed's folder from one of the examples that ship with the client."""
 
+import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 import testbed.client
+from orchestration.compose.files import resolve_inside
+from orchestration.errors import PathOutside
 from testbed.client.terminal.exits import Refusal, WrongUse
 from testbed.client.terminal.options import common, settings
 from testbed.client.terminal.tables import print_json, print_table, say
@@ -29,12 +33,7 @@ def init(example: str, lists: bool) -> None:
     source, folder = _source(example), chosen.folder
     files = sorted(path for path in source.rglob("*") if path.is_file())
     names = [path.relative_to(source) for path in files]
-    taken = [str(name) for name in names if (folder / name).exists()]
-    if taken:
-        raise Refusal(
-            f"{folder} has {', '.join(taken)} already.",
-            hint="Nothing was written. Use an empty folder.",
-        )
+    _require_room(folder, names)
     for path, name in zip(files, names, strict=True):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / name)
@@ -43,6 +42,20 @@ def init(example: str, lists: bool) -> None:
         return
     say(f"{len(names)} files of {example} are in {folder}.")
     say("Check them with `testbed check`, and bring them up with `testbed up`.")
+
+
+def _require_room(folder: Path, names: Sequence[Path]) -> None:
+    """Require that files can be new ones of a folder. Raises: Refusal."""
+    hint = "Nothing was written. Use an empty folder."
+    taken = [str(name) for name in names if os.path.lexists(folder / name)]
+    if taken:
+        raise Refusal(f"{folder} has {', '.join(taken)} already.", hint=hint)
+    for name in names:
+        try:
+            resolve_inside(folder, name)
+        except PathOutside as exc:
+            words = f"{name.parent} is a link: {name} is outside of {folder}."
+            raise Refusal(words, hint=hint) from exc
 
 
 def _list(*, is_json: bool) -> None:

@@ -71,8 +71,15 @@ def logout(url: str, revoke: bool) -> None:
     known = Tokens.of_user()
     address = address_of(url) if url else ""
     if revoke:
+        if known.is_given:
+            raise WrongUse(
+                "TESTBED_TOKEN is set: it is not the token that is kept.",
+                hint="Unset it, or use `testbed tokens revoke`.",
+            )
         _revoke(known.find(address))
     address = known.forget(address)
+    if settings().is_json:
+        print_json({"server": address, "revoked": revoke})
     more = "" if revoke else f" It stays valid: revoke it at {address}/tokens/."
     say(f"The token of {address} is forgotten.{more}")
 
@@ -89,6 +96,12 @@ def _token(address: str, scopes: tuple[str, ...], *, opens: bool) -> str:
     """Return the token that a person pastes, or that comes on standard input."""
     if not sys.stdin.isatty():
         text = sys.stdin.readline()
+        if not text.strip():
+            raise WrongUse(
+                "No token came on standard input.",
+                hint=f"Send one that you made at {address}/tokens/, or sign in at a "
+                "terminal.",
+            )
     else:
         query = [("name", f"testbed on {gethostname()}"[:60])]
         query += [("scope", scope) for scope in scopes]

@@ -1,9 +1,11 @@
 """`snapshot`: guests kept as they are at a moment, listed, restored and deleted."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 
+from orchestration.amounts import size
 from testbed.client.board.moments import moment
 from testbed.client.board.snapshots import tree_lines
 from testbed.client.rest.addresses import path_of
@@ -75,15 +77,16 @@ def delete(guest: str, snapshot: str, is_all: bool, children: bool, yes: bool) -
 
 
 @snapshot.command()
-@_named
+@click.option("-n", "--name", "guest", required=True, help="The guest.")
+@click.option("-s", "--snapshot", required=True, help="The snapshot.")
 @click.option("--title", required=True, help="Is shown instead of the name.")
 @common
-def rename(guest: str, snapshot: str, is_all: bool, title: str) -> int:
+def rename(guest: str, snapshot: str, title: str) -> int:
     """Show the snapshot -s of the guest -n under another title.
 
     Its name stays, and so do group snapshots.
     """
-    return _act("rename", guest, snapshot, is_all, title=title)
+    return _act("rename", guest, snapshot, False, title=title)
 
 
 @snapshot.command("yaml")
@@ -140,7 +143,8 @@ def info(guest: str, snapshot: str) -> None:
     if is_json:
         print_json({"items": chosen})
         return
-    for each in chosen:
+    for number, each in enumerate(chosen):
+        print_lines([""] if number else [])
         print_lines(f"{key}: {_shown(key, value)}" for key, value in each.items())
 
 
@@ -160,8 +164,15 @@ def _act(
         return drive(one.server, run, is_json=one.settings.is_json)
 
 
-def _shown(key: str, value: object) -> object:
-    return moment(str(value)) if value and key.endswith("_at") else value
+def _shown(key: str, value: Any) -> object:
+    """Return a value of a snapshot in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not value:
+        return "-"
+    if key.endswith("_at"):
+        return moment(str(value))
+    return size(value) if key == "memory_bytes" else value
 
 
 def _group_line(group: Frame) -> str:

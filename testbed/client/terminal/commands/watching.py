@@ -1,10 +1,13 @@
 """`attach`, `logs`, `runs` and `cancel`: runs that are there already."""
 
+import json
 import sys
+from collections.abc import Iterable
 
 import click
 
 from orchestration.terminal import plain, plain_lines
+from testbed.client.board.model import name_of_run
 from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.exits import DONE, WrongUse
@@ -12,14 +15,13 @@ from testbed.client.terminal.following import attach as follow
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.tables import Listing, print_json, print_table, say
-from testbed.client.watching import Frame
+from testbed.client.watching import OVER, Frame
 
 COLUMNS = ("Run", "Command", "Status", "By", "Started")
-OVER = ("succeeded", "failed", "cancelled", "interrupted")
 
 
 @click.command()
-@click.argument("run", type=int)
+@click.argument("run", type=click.IntRange(1))
 @click.option(
     "--after",
     type=int,
@@ -39,13 +41,16 @@ def attach(run: int, after: int) -> int:
 
 
 @click.command()
-@click.argument("run", type=int, required=False)
+@click.argument("run", type=click.IntRange(1), required=False)
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on to the run's end.")
 @click.option("--resource", default="", help="Lines of this guest, network or image.")
 @click.option("--host", default="", help="Lines of this host.")
 @common
 def logs(run: int | None, follows: bool, resource: str, host: str) -> int:
-    """Print the log of RUN, of the testbed's last run unless given."""
+    """Print the log of RUN, of the testbed's last run unless given.
+
+    With --json each line is an object.
+    """
     with session() as one:
         number = one.named_run(run) if run else _last(one)
         if follows:
@@ -56,13 +61,23 @@ def logs(run: int | None, follows: bool, resource: str, host: str) -> int:
             return follow(one.server, number, is_json=one.settings.is_json)
         wanted = {"resource": resource, "host": host}
         query = {name: value for name, value in wanted.items() if value}
-        for part in one.server.text(f"/runs/{number}/log", **query):
+        parts = one.server.text(f"/runs/{number}/log", **query)
+        if one.settings.is_json:
+            _print_lines_as_json(parts)
+            return DONE
+        for part in parts:
             sys.stdout.write(plain_lines(part))
     return DONE
 
 
 @click.command()
-@click.option("-n", "--count", type=int, default=20, help="So many, the newest.")
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=20,
+    help="So many, the newest; 20 unless given.",
+)
 @click.option(
     "--all", "is_all", is_flag=True, help="Those of all testbeds that go on, or ended."
 )
@@ -73,10 +88,7 @@ def runs(count: int, is_all: bool) -> None:
         _all_runs(count)
         return
     with session() as one:
-        query = {"per_page": max(1, min(count, 1000))}
-        found = one.server.send("GET", path_of(one.testbed, "runs"), query=query)[
-            "items"
-        ]
+        found = one.server.get(path_of(one.testbed, "runs"), per_page=count)["items"]
         if one.settings.is_json:
             print_json({"items": found})
             return
@@ -87,7 +99,7 @@ def runs(count: int, is_all: bool) -> None:
 
 
 @click.command()
-@click.argument("run", type=int, required=False)
+@click.argument("run", type=click.IntRange(1), required=False)
 @click.option("--wait", "waits", is_flag=True, help="Wait until it is over.")
 @common
 def cancel(run: int | None, waits: bool) -> int:
@@ -118,6 +130,16 @@ def _all_runs(count: int) -> None:
         listing.show([*found["running"], *found["recent"]][:count], one.settings)
 
 
+def _print_lines_as_json(parts: Iterable[str]) -> None:
+    rest = ""
+    for part in parts:
+        *lines, rest = (rest + part).split("\n")
+        for line in lines:
+            sys.stdout.write(f"{json.dumps({'line': line})}\n")
+    if rest:
+        sys.stdout.write(f"{json.dumps({'line': rest})}\n")
+
+
 def _last(one: Session) -> int:
     """Return the number of the testbed's newest run. Raises: WrongUse."""
     path = path_of(one.testbed, "runs")
@@ -134,8 +156,8 @@ def _state(run: Frame) -> str:
 
 
 def _row(run: Frame, *, is_wide: bool) -> tuple[object, ...]:
-    name = f"{run['name']} {run['title']}".strip()
     percent = f" {run['percent']} %" if run["percent"] is not None else ""
     started = moment(run["created_at"])
-    row = (run["run"], name, f"{run['status']}{percent}", run["asked_by"], started)
+    status = f"{run['status']}{percent}"
+    row = (run["run"], name_of_run(run), status, run["asked_by"], started)
     return (*row, run["message"]) if is_wide else row

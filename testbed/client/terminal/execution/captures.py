@@ -7,11 +7,12 @@ import click
 from testbed.client.board.model import Board
 from testbed.client.board.shown import JsonLines, PlainLines
 from testbed.client.rest.addresses import path_of
+from testbed.client.rest.problems import NotThere
 from testbed.client.terminal.downloads import OUTPUT, require_new, save_new
-from testbed.client.terminal.exits import WrongUse
+from testbed.client.terminal.exits import DONE, WrongUse
 from testbed.client.terminal.following import Follower
 from testbed.client.terminal.options import common
-from testbed.client.terminal.session import session
+from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.tables import Listing, say
 from testbed.client.watching import Frame
 
@@ -69,9 +70,20 @@ def _captured(body: Frame, file: Path | None) -> int:
         code = follower.drive()
         if follower.end:
             to = file or Path(f"{run.number}.pcap")
-            save_new(to, one.server.pieces(f"/runs/{run.number}/capture.pcap"))
-            say(f"The packets are in {to}.")
+            _save(one, run.number, to, code)
     return code
+
+
+def _save(one: Session, run: int, to: Path, code: int) -> None:
+    """Download the packets of a run that ended; one that failed may have none."""
+    try:
+        save_new(to, one.server.pieces(f"/runs/{run}/capture.pcap"))
+    except NotThere:
+        if code == DONE:
+            raise
+        say("No packet was kept.")
+    else:
+        say(f"The packets are in {to}.")
 
 
 def _list() -> None:

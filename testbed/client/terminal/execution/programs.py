@@ -3,7 +3,7 @@
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -18,6 +18,10 @@ from testbed.client.terminal.options import Command, common
 from testbed.client.terminal.session import session
 from testbed.client.terminal.tables import print_json
 from testbed.client.watching import Frame
+
+# The server takes at most 2 MiB of JSON.
+MOST_INPUT_BYTES = 1024**2
+_AS_FILE = "Push it, and name it in the command."
 
 
 def conditions(command: Command) -> Command:
@@ -66,8 +70,8 @@ _PROGRAM = (
     click.option("--directory", default="", help="The full path where it runs."),
     click.option(
         "--stdin",
-        type=click.File("r"),
-        help="A file as its standard input; - is this terminal's.",
+        type=click.File("rb"),
+        help="A file as its standard input, of 1 MiB at most; - is this terminal's.",
     ),
 )
 
@@ -136,7 +140,7 @@ def fetch(guests: str, path: str, to: Path | None, **more: object) -> int:
 
 def execution_of(guests: str, words: tuple[str, ...], options: Frame) -> Frame:
     """Return the body of `exec` that the options of `program` make. Raises: WrongUse."""
-    stdin: TextIO | None = options.pop("stdin")
+    stdin: BinaryIO | None = options.pop("stdin")
     env, directory = options.pop("env"), options.pop("directory")
     hosts, is_tool = options.pop("hosts"), options.pop("tool")
     chosen = {name: options.pop(name) for name in ("script", "path")}
@@ -144,7 +148,7 @@ def execution_of(guests: str, words: tuple[str, ...], options: Frame) -> Frame:
     more = {
         "env": dict(map(pair, env)),
         "folder": directory,
-        "stdin": stdin.read() if stdin else "",
+        "stdin": _input(stdin) if stdin else "",
     }
     return {
         **wish,
@@ -224,9 +228,17 @@ def _program(
 def _text(script: Path) -> str:
     with suppress(UnicodeDecodeError):
         return script.read_text(encoding="utf-8")
-    raise WrongUse(
-        f"{script} is no text in UTF-8.", hint="Push it, and name it in the command."
-    )
+    raise WrongUse(f"{script} is no text in UTF-8.", hint=_AS_FILE)
+
+
+def _input(stdin: BinaryIO) -> str:
+    """Return what a program gets as its standard input. Raises: WrongUse."""
+    data = stdin.read(MOST_INPUT_BYTES + 1)
+    if len(data) > MOST_INPUT_BYTES:
+        raise WrongUse("The standard input is above 1 MiB.", hint=_AS_FILE)
+    with suppress(UnicodeDecodeError):
+        return data.decode("utf-8")
+    raise WrongUse("The standard input is no text in UTF-8.", hint=_AS_FILE)
 
 
 def pair(text: str) -> tuple[str, str]:

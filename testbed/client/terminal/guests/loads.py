@@ -1,5 +1,7 @@
 """`load`: what a guest or a host used in the last hour or week."""
 
+from urllib.parse import quote
+
 import click
 
 from testbed.client.rest.addresses import path_of
@@ -38,7 +40,8 @@ def load(guest: str, host: str, period: str) -> None:
             "One guest or one host has a load.", hint="Name GUEST, or use --host."
         )
     with session() as one:
-        path = f"/hosts/{host}" if host else path_of(one.testbed, f"guests/{guest}")
+        name = quote(host or guest, safe="")
+        path = f"/hosts/{name}" if host else path_of(one.testbed, f"guests/{name}")
         found = one.server.get(f"{path}/load", period=period)
         if one.settings.is_json:
             print_json(found)

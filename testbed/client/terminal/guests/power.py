@@ -1,5 +1,7 @@
 """`power`, `recreate` and `check-guest`: single guests started, made anew, checked."""
 
+from urllib.parse import quote
+
 import click
 
 from orchestration.plan.power import VERBS
@@ -39,7 +41,7 @@ def recreate(guests: str, yes: bool) -> int:
 @common
 def check_guest(guest: str) -> int:
     """Look once whether GUEST can be reached; the first layer that failed is named."""
-    return _run(f"guests/{guest}/check", {})
+    return _run(f"guests/{quote(guest, safe='')}/check", {})
 
 
 def _run(place: str, wish: dict[str, object], *, yes: bool | None = None) -> int:

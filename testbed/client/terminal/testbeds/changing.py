@@ -3,10 +3,11 @@
 import click
 
 from testbed.client.rest.addresses import path_of
-from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.account.groups import number_of_group
+from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common
 from testbed.client.terminal.project import follow_rename
-from testbed.client.terminal.session import Session, session
+from testbed.client.terminal.session import session
 from testbed.client.terminal.tables import print_json, say
 
 
@@ -30,7 +31,7 @@ def rename(name: str, new_name: str) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", default="")
 @click.option("--description", help="Words about it, in place of the present ones.")
 @click.option("--tag", "tags", multiple=True, help="Its tags, in place of the others.")
 @click.option("--no-tags", is_flag=True, help="Take all its tags away.")
@@ -38,7 +39,7 @@ def rename(name: str, new_name: str) -> None:
 def describe(
     name: str, description: str | None, tags: tuple[str, ...], no_tags: bool
 ) -> None:
-    """Change the description and the tags of the testbed NAME."""
+    """Change the description and the tags of the testbed NAME, the folder's else."""
     wish: dict[str, object] = {}
     if description is not None:
         wish["description"] = description
@@ -49,7 +50,7 @@ def describe(
             "No change is named, or two.", hint="Use --description, --tag or --no-tags."
         )
     with session() as one:
-        found = one.server.send("PATCH", path_of(one.full_name(name)), wish)
+        found = one.server.send("PATCH", path_of(one.meant(name)), wish)
         if one.settings.is_json:
             print_json(found)
         words = " ".join(found["tags"]) or "none"
@@ -57,13 +58,13 @@ def describe(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", default="")
 @click.option("--remove", is_flag=True, help="Take the star away.")
 @common
 def star(name: str, remove: bool) -> None:
-    """Mark the testbed NAME as a favourite of yours: the list shows it first."""
+    """Mark the testbed NAME, the folder's else, as a favourite: it is listed first."""
     with session() as one:
-        testbed = one.full_name(name)
+        testbed = one.meant(name)
         method = "DELETE" if remove else "PUT"
         found = one.server.send(method, path_of(testbed, "favourite"))
         if one.settings.is_json:
@@ -82,7 +83,7 @@ def charge(name: str, group: str) -> None:
     """
     with session() as one:
         testbed = one.full_name(name)
-        wish = {"group": _number(one, group) if group else None}
+        wish = {"group": number_of_group(one, group) if group else None}
         found = one.server.send("PUT", path_of(testbed, "charge"), wish)
         if one.settings.is_json:
             print_json({"testbed": testbed, **found})
@@ -110,13 +111,3 @@ def transfer(name: str, user: str, former_role: str | None) -> None:
         if one.settings.is_json:
             print_json(found)
         say(f"{testbed} is {found['testbed']} now.")
-
-
-def _number(one: Session, group: str) -> int:
-    """Return the number of a group. Raises: Refusal (there is none of this name)."""
-    for found in one.server.pages("/groups"):
-        if found["name"] == group:
-            return int(found["id"])
-    raise Refusal(
-        f"There is no group {group} of yours.", hint="See `testbed groups list`."
-    )

@@ -15,27 +15,30 @@ guest_option = click.option(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", default="")
 @guest_option
 @click.option("--list", "lists", is_flag=True, help="List what is protected.")
 @common
 def protect(name: str, guest: str, lists: bool) -> None:
-    """Protect the testbed NAME: all that would erase its data is refused."""
+    """Protect the testbed NAME, the folder's unless given.
+
+    All that would erase its data is refused.
+    """
     _change(name, "GET" if lists else "PUT", guest)
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", default="")
 @guest_option
 @common
 def unprotect(name: str, guest: str) -> None:
-    """Lift the protection of the testbed NAME, or of one guest."""
+    """Lift the protection of the testbed NAME, the folder's else, or of one guest."""
     _change(name, "DELETE", guest)
 
 
 def _change(name: str, method: str, guest: str) -> None:
     with session() as one:
-        testbed = one.full_name(name)
+        testbed = one.meant(name)
         query = {"guest": guest} if guest else {}
         path = path_of(testbed, "protection")
         found = one.server.send(method, path, query=query)["items"]

@@ -8,7 +8,7 @@ import click
 from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
-from testbed.client.terminal.exits import DONE, FAILED, Refusal
+from testbed.client.terminal.exits import CANCELLED, DONE, FAILED, Refusal
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.tables import Listing, print_json, print_lines, say
@@ -58,6 +58,13 @@ def set_source(url: str, branch: str, folder: str) -> None:
     with session() as one:
         found = one.server.send("PUT", path_of(one.testbed, "source"), wish)
         _show(one, found)
+        if found["deploy_key"] and not found["host_key_confirmed"]:
+            say(
+                "Add the deploy key to the repository, and confirm the host key on "
+                f"{_page(one)}."
+            )
+        else:
+            say("Fetch it with `testbed source fetch`.")
 
 
 @source.command()
@@ -77,13 +84,19 @@ def remove() -> None:
 def fetch(detach: bool) -> int:
     """Fetch the newest commit, and write its files into the testbed.
 
-    The exit code is 1 when the fetch failed, or ended with a conflict.
+    The exit code is 1 when the fetch failed, or ended with a conflict. Ctrl+C leaves it:
+    the fetch goes on.
     """
     with session() as one:
         path = path_of(one.testbed, "source")
         found = one.server.send("POST", f"{path}/fetch")
         if not detach:
-            found = _awaited(one, f"{path}/fetches", found)
+            try:
+                found = _awaited(one, f"{path}/fetches", found)
+            except KeyboardInterrupt:
+                number = found["id"]
+                say(f"Fetch {number} goes on. See `testbed source fetches`.")
+                return CANCELLED
         if one.settings.is_json:
             print_json(found)
         else:

@@ -2,13 +2,14 @@
 
 import click
 
+from orchestration.amounts import count_of
 from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
 from testbed.client.terminal.agreement import yes_option
 from testbed.client.terminal.exits import DONE, Refusal, WrongUse
 from testbed.client.terminal.following import drive
-from testbed.client.terminal.options import common
+from testbed.client.terminal.options import YAML_NAME, common, settings
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.synchronising import Folder, fetch_inputs, synchronised
 from testbed.client.terminal.tables import print_json, print_lines, print_table, say
@@ -73,7 +74,7 @@ def create(name: str, example: str) -> None:
     Without NAME it is called as the folder.
     """
     with session() as one:
-        testbed = one.full_name(name) if name else one.testbed
+        testbed = one.meant(name)
         _require_new(one, testbed)
         if example:
             wish = {"name": testbed.rpartition("/")[2], "example": example}
@@ -81,6 +82,7 @@ def create(name: str, example: str) -> None:
             say(f"{testbed} was made.")
         else:
             synchronised(Folder.of(one), testbed)
+            _say_errors(one, testbed)
         _show(one, testbed)
 
 
@@ -90,17 +92,22 @@ def create(name: str, example: str) -> None:
 def info(name: str) -> None:
     """Show the testbed NAME, the folder's unless given."""
     with session() as one:
-        _show(one, one.full_name(name) if name else one.testbed)
+        _show(one, one.meant(name))
 
 
 @testbeds.command()
-@click.argument("name")
+@click.argument("name", default="")
 @yes_option
 @common
 def destroy(name: str, yes: bool) -> None:
-    """Delete the testbed NAME, which is down; its files go to the trash."""
+    """Delete the testbed NAME, which is down; its files go to the trash.
+
+    It is named here or with --project-name: no folder says which.
+    """
+    if not name and not settings().project_name:
+        raise WrongUse("No testbed is named.", hint="Name the one to destroy.")
     with session(yes=yes) as one:
-        found = one.server.delete(path_of(one.full_name(name)))
+        found = one.server.delete(path_of(one.meant(name)))
         if one.settings.is_json:
             print_json(found)
         number = found["trash"]
@@ -150,6 +157,11 @@ def share(name: str, user: str, group: str, role: str | None, remove: bool) -> N
     """
     if user and group:
         raise WrongUse("A share is a user's or a group's.", hint="Name one of them.")
+    if not user and not group and (role or remove):
+        raise WrongUse(
+            "No user or group is named.",
+            hint="Write `testbed testbeds share TESTBED NAME …`: the testbed comes first.",
+        )
     with session() as one:
         path = path_of(one.full_name(name), "shares")
         if user or group:
@@ -180,6 +192,18 @@ def _change_share(
         one.server.send("PATCH", f"{path}/{there['id']}", {"role": role})
     else:
         one.server.send("POST", path, {place[0]: place[1], "role": role})
+
+
+def _say_errors(one: Session, testbed: str) -> None:
+    """Say how many errors the server finds in the folder's YAML, if any."""
+    yaml = one.settings.yaml.read_bytes().decode("utf-8", "replace")
+    found = one.server.send("POST", path_of(testbed, "check"), {"yaml": yaml})
+    count = sum(each["severity"] == "error" for each in found["items"])
+    if count:
+        say(
+            f"The server finds {count_of(count, 'error')} in {YAML_NAME}: `testbed up` "
+            "will refuse it. See `testbed check`."
+        )
 
 
 def _require_new(one: Session, testbed: str) -> None:

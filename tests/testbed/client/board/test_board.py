@@ -2,10 +2,11 @@
 
 import io
 
+import pytest
 from rich.console import Console
 from rich.text import Text
 
-from testbed.client.board.model import Board, Line
+from testbed.client.board.model import Board, Line, name_of_run
 from testbed.client.board.shown import ACTIVE_SHOWN, LiveBoard, rendered
 from testbed.client.watching import Frame
 
@@ -129,3 +130,19 @@ def test_titles_and_names_have_no_codes_of_terminals() -> None:
 
     assert "\x1b" not in text_of(board)
     assert "Run echo" in text_of(board)
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "shown"),
+    [
+        ("Up", "", "Up"),
+        ("Power", "Reboot", "Power: Reboot"),
+        ("Fetch", "fetch /etc/hosts", "Fetch: /etc/hosts"),
+        ("Check", "Check", "Check"),
+        ("Command", "ls -l", "Command: ls -l"),
+    ],
+)
+def test_run_is_named_by_its_command_and_title(
+    name: str, title: str, shown: str
+) -> None:
+    assert name_of_run({"name": name, "title": title}) == shown

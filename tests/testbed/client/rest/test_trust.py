@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import testbed.client
-from testbed.client.rest.trust import unreachable
+from testbed.client.rest.trust import reason_of, unreachable
 from tests.testbed.client.rest.lab_server import (
     NAME,
     RUN,
@@ -134,6 +134,14 @@ def test_password_of_a_proxy_without_its_kind_is_not_shown(
 
     assert "through the proxy http://127.0.0.1:9" in text
     assert "hidden" not in text
+
+
+def test_reason_is_shown_without_its_number() -> None:
+    both = "Multiple exceptions: [Errno 111] Refused, [Errno -2] Not known."
+
+    assert reason_of(OSError(111, "Connection refused")) == "Connection refused"
+    assert reason_of(OSError(both)) == "Multiple exceptions: Refused, Not known"
+    assert reason_of(TimeoutError()) == "TimeoutError"
 
 
 def test_host_of_no_proxy_is_asked_directly(

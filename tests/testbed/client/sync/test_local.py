@@ -1,5 +1,6 @@
 """The files of a folder: nothing of Git, nothing that is ignored, nothing outside."""
 
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -61,3 +62,21 @@ def test_names_are_sent_as_keyboards_type_them(tmp_path: Path) -> None:
     write(tmp_path, "cafe\u0301.sh")
 
     assert list(read_local(tmp_path).digests) == ["caf\u00e9.sh"]
+
+
+def test_names_to_ignore_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / ".testbedignore").write_bytes(b"caf\xe9\n")
+
+    with pytest.raises(TestbedError, match=r"\.testbedignore is no text in UTF-8"):
+        read_local(tmp_path)
+
+
+def test_file_with_a_name_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path / "a") + b"\xe9.sh")).touch()
+
+    with pytest.raises(TestbedError, match=r"a\\udce9\.sh is not in UTF-8") as caught:
+        read_local(tmp_path)
+    assert ".testbedignore" in caught.value.hint
+
+    (tmp_path / ".testbedignore").write_text("a*.sh\n")
+    assert read_local(tmp_path).digests == {}

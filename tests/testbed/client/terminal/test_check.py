@@ -57,6 +57,29 @@ def test_example_overwrites_nothing(
     assert (folder / "kvm-compose.yaml").read_text() == "mine\n"
 
 
+def test_example_is_written_through_no_link(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "README.md").symlink_to(tmp_path / "none")
+
+    assert run(["init"]) == 3
+    assert "has README.md already" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_example_is_written_into_no_linked_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / "scripts").symlink_to(outside)
+
+    assert run(["init", "routed"]) == 3
+    assert "is outside of" in capsys.readouterr().err
+    assert not list(outside.iterdir())
+    assert [path.name for path in folder.iterdir()] == ["scripts"]
+
+
 def test_every_finding_is_printed_with_line_and_column(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

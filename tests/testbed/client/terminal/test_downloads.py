@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,22 @@ def test_file_that_came_meanwhile_is_not_overwritten(folder: Path) -> None:
         save_new(folder / "a.pcap", pieces())
 
     assert [one.read_bytes() for one in folder.iterdir()] == [b"other"]
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_file_is_written_where_there_are_no_hard_links(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def link(part: Path, file: Path) -> None:
+        raise OSError(code, "no links here")
+
+    monkeypatch.setattr(os, "link", link)
+
+    save_new(folder / "a.pcap", iter([b"one"]))
+
+    assert [one.read_bytes() for one in folder.iterdir()] == [b"one"]
+    with pytest.raises(Refusal, match="is there already"):
+        save_new(folder / "a.pcap", iter([b"new"]))
 
 
 def test_full_disk_leaves_no_part_and_says_so(folder: Path) -> None:

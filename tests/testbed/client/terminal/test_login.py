@@ -1,6 +1,7 @@
 """`login` and `logout`: the token is checked at the server, and kept from others."""
 
 import io
+import json
 import os
 import stat
 from pathlib import Path
@@ -64,6 +65,7 @@ def test_unknown_token_is_refused_and_not_kept(
     [
         (["login", "http://127.0.0.1:9"], "tb_x\n", "does not answer"),
         (["login", "http://127.0.0.1:9"], "password\n", "does not begin with tb_"),
+        (["login", "http://127.0.0.1:9"], "", "No token came on standard input"),
         (["login", "ftp://lab"], "tb_x\n", "no address of a server"),
         (["login", "https://a:b@lab"], "tb_x\n", "no address of a server"),
         (["login", "http://["], "tb_x\n", "no address of a server"),
@@ -115,6 +117,32 @@ def test_logout_forgets_the_token(
     assert run(["logout"]) == 0
     assert run(["logout"]) == 2
     assert f"{live_server.url}/tokens/" in capsys.readouterr().err
+
+
+def test_token_of_the_environment_is_not_revoked_in_place_of_the_kept_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = SignedIn("http://127.0.0.1:9", "olive", "tb_kept")
+    Tokens.of_user().keep(kept)
+    monkeypatch.setenv("TESTBED_TOKEN", "tb_given")
+
+    assert run(["logout", "--revoke"]) == 2
+
+    assert "it is not the token that is kept" in capsys.readouterr().err
+    monkeypatch.delenv("TESTBED_TOKEN")
+    assert Tokens.of_user().find("") == kept
+
+
+def test_token_that_is_forgotten_is_named_as_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = "http://127.0.0.1:9"
+    Tokens.of_user().keep(SignedIn(url, "olive", "tb_kept"))
+
+    assert run(["logout", "--json"]) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"server": url, "revoked": False}
 
 
 def test_page_of_tokens_has_the_name_and_scopes_filled_in(owner: User) -> None:

@@ -1,11 +1,13 @@
 """The requests of commands: their words and options as the server gets them."""
 
 import io
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from testbed.client.rest.problems import NotThere
 from testbed.client.rest.server import Server, StartedRun
 from testbed.client.terminal.following import Follower
 from testbed.client.terminal.program import run
@@ -67,6 +69,31 @@ def test_shell_and_scripts_are_asked_for(
     assert (stored["wish"]["form"], stored["wish"]["path"]) == ("script", "setup.sh")
 
 
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [(b"caf\xe9\n", "is no text in UTF-8"), (b"a" * 1024**2 + b"a", "above 1 MiB")],
+    ids=["latin", "long"],
+)
+@pytest.mark.parametrize("verb", [("exec",), ("commands", "save", "who")])
+def test_standard_input_that_cannot_be_sent_is_wrong_use(
+    asked: Asked,
+    tmp_path: Path,
+    verb: tuple[str, ...],
+    data: bytes,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "input"
+    file.write_bytes(data)
+    words = ("@all", "--stdin", str(file), "--project-name", "lab", "--", "cat")
+
+    assert run([*verb, *words]) == 2
+
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Push it" in said
+
+
 def test_tool_has_no_limit_and_a_command_one(asked: Asked) -> None:
     limits = [
         asked("exec", "main", "--hosts", *option, "--", "top")["wish"]
@@ -113,6 +140,10 @@ def test_power_verb_is_sent_with_its_guests(asked: Asked) -> None:
         ),
         (("create", "-a", "-s", "base"), {"guest": "@all", "name": "base"}),
         (("restore", "-a"), {"guest": "@all", "name": ""}),
+        (
+            ("rename", "-n", "web", "-s", "base", "--title", "before"),
+            {"guest": "web", "name": "base", "title": "before"},
+        ),
     ],
     ids=lambda found: " ".join(found) if isinstance(found, tuple) else "",
 )
@@ -126,11 +157,177 @@ def test_act_on_a_snapshot_is_sent_with_its_options(
     assert wish.items() <= one["wish"].items()
 
 
+def test_group_snapshot_gets_no_other_title(
+    asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("snapshot", "rename", "-a", "-s", "base", "--title", "before")
+
+    assert run(["--project-name", "lab", *words]) == 2
+
+    assert "No such option" in capsys.readouterr().err
+
+
+def test_name_of_a_guest_is_one_part_of_its_address(asked: Asked) -> None:
+    one = asked("check-guest", "../other?")
+
+    assert one["path"] == "/testbeds/olive/lab/guests/..%2Fother%3F/check"
+
+
 def test_guest_is_saved_as_an_image(asked: Asked) -> None:
     one = asked("images", "save", "web", "base", "--shut-down")
 
     assert one["path"] == "/testbeds/olive/lab/images"
     assert one["wish"] == {"guest": "web", "name": "base", "shut_down": True}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cancel", "0"),
+        ("logs", "0"),
+        ("attach", "0"),
+        ("runs", "-n", "0"),
+        ("runs", "-n", "1001"),
+        ("runs", "--all", "-n", "-1"),
+    ],
+)
+def test_number_that_no_run_has_means_no_other_run(
+    asked: Asked, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--project-name", "lab", *words]) == 2
+
+    assert "is not in the range" in capsys.readouterr().err
+
+
+@pytest.fixture
+def addresses(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The addresses that commands about testbeds ask."""
+    found: list[str] = []
+
+    def send(server: Server, method: str, path: str, *more: object, **query: object):
+        found.append(path)
+        named = {"testbed": "", "description": "", "deleted": ""}
+        return {"items": [], "trash": 0, "tags": [], **named}
+
+    monkeypatch.setattr(Server, "send", send)
+    return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("describe", "--tag", "ring"),
+        ("star",),
+        ("protect",),
+        ("unprotect",),
+        ("destroy", "--yes"),
+    ],
+)
+def test_option_names_the_testbed_in_place_of_the_first_word(
+    addresses: list[str], words: tuple[str, ...]
+) -> None:
+    assert run(["--project-name", "lab", "testbeds", *words]) == 0
+    assert run(["testbeds", words[0], "other", *words[1:]]) == 0
+
+    assert [one.split("/")[3] for one in addresses] == ["lab", "other"]
+
+
+def test_folders_testbed_is_destroyed_only_by_its_name(
+    addresses: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "kvm-compose.yaml").touch()
+
+    assert run(["testbeds", "destroy", "--yes"]) == 2
+
+    assert "No testbed is named." in capsys.readouterr().err
+    assert not addresses
+
+
+def test_snapshots_are_shown_in_words_apart_by_a_line(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = {"name": "base", "parent": "", "current": True, "memory_bytes": 2048}
+    two = {"name": "next", "parent": "base", "current": False, "memory_bytes": None}
+    found = {"guests": [{"guest": "web", "snapshots": [one, two]}]}
+    monkeypatch.setattr(Server, "get", lambda *words, **query: found)
+
+    assert run(["--project-name", "lab", "snapshot", "info", "-n", "web"]) == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "name: base",
+        "parent: -",
+        "current: yes",
+        "memory_bytes: 2.0 KiB",
+        "",
+        "name: next",
+        "parent: base",
+        "current: no",
+        "memory_bytes: -",
+    ]
+
+
+def test_capture_that_failed_has_the_exit_code_of_its_run(
+    asked: Asked,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def drive(follower: Follower) -> int:
+        follower.end = {"status": "failed"}
+        return 1
+
+    def pieces(server: Server, path: str) -> Iterator[bytes]:
+        raise NotThere("This run has no packets.", status=404, body={})
+        yield b""
+
+    monkeypatch.setattr(Follower, "drive", drive)
+    monkeypatch.setattr(Server, "pieces", pieces)
+
+    assert run(["--project-name", "lab", "capture", "web"]) == 1
+
+    assert "No packet was kept." in capsys.readouterr().err
+    assert not list(folder.iterdir())
+
+
+def test_fetch_that_is_left_goes_on(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def get(server: Server, path: str, **query: object) -> Frame:
+        raise KeyboardInterrupt
+
+    waiting = {"id": 5, "status": "waiting"}
+    monkeypatch.setattr(Server, "send", lambda *words: waiting)
+    monkeypatch.setattr(Server, "get", get)
+
+    assert run(["source", "fetch", "--project-name", "lab"]) == 130
+
+    said = capsys.readouterr().err
+    assert said == "Fetch 5 goes on. See `testbed source fetches`.\n"
+
+
+def test_log_is_printed_as_text_or_each_line_as_json(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ["one\ntw", "o\n", "three"]
+    monkeypatch.setattr(Server, "text", lambda *words, **query: iter(parts))
+
+    assert run(["logs", "7"]) == 0
+    assert capsys.readouterr().out == "one\ntwo\nthree"
+    assert run(["logs", "7", "--json"]) == 0
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [{"line": "one"}, {"line": "two"}, {"line": "three"}]
+
+
+@pytest.mark.parametrize("option", [("--role", "viewer"), ("--remove",)])
+def test_share_with_no_user_is_wrong_use(
+    asked: Asked, option: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["testbeds", "share", "mark", *option]) == 2
+
+    said = capsys.readouterr().err
+    assert "No user or group is named." in said
+    assert "the testbed comes first" in said
 
 
 def test_testbed_is_copied_with_its_disks(asked: Asked) -> None:

@@ -88,3 +88,16 @@ def test_testbed_and_guest_are_protected_until_that_is_lifted(
     assert signed_in("testbeds", "unprotect", "lab") == 0
     assert signed_in("testbeds", "unprotect", "lab", "--guest", "web") == 0
     assert signed_in("testbeds", "destroy", "lab", "--yes") == 0
+
+
+def test_testbed_that_is_made_of_a_yaml_with_errors_says_how_many(
+    signed_in: Command, testbed: Testbed, folder: Path, capsys: Capture
+) -> None:
+    yaml = YAML.replace("bridge: lan", "bridge: none")
+    (folder / "kvm-compose.yaml").write_text(yaml)
+
+    assert signed_in("testbeds", "create", "ring") == 0
+
+    said = capsys.readouterr().err
+    assert "The server finds 2 errors in kvm-compose.yaml" in said
+    assert "`testbed check`" in said

@@ -20,7 +20,8 @@ def test_source_is_set_shown_and_removed(
     assert signed_in("source", "show", *LAB) == 3
     assert "olive/lab has no source." in capsys.readouterr().err
     assert signed_in("source", "set", URL, "--branch", "dev", *LAB) == 0
-    said = capsys.readouterr().out
+    said, then = capsys.readouterr()
+    assert "Fetch it with `testbed source fetch`." in then
     assert f"repository: {URL}\nbranch: dev\n" in said
     assert "secret, shown once: " in said
 
@@ -36,7 +37,9 @@ def test_key_of_a_source_by_ssh_says_where_its_host_key_is_confirmed(
 ) -> None:
     assert signed_in("source", "set", "git@git.example.org:lab.git", *LAB) == 0
 
-    said = capsys.readouterr().out
+    said, then = capsys.readouterr()
+    assert "Add the deploy key to the repository" in then
+    assert "/testbeds/olive/lab/source/" in then
     assert "deploy key: ssh-" in said
     assert "host key: to confirm on http://" in said
     assert "/testbeds/olive/lab/source/" in said
