@@ -157,7 +157,13 @@ def picture(shown: str, title: str) -> str:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="") as file:
         file.write(shown)
         file.flush()
-        play = ["sh", "-c", 'cat "$1"; tmux wait-for -S shown; sleep 60', "-", file.name]
+        play = [
+            "sh",
+            "-c",
+            'cat "$1"; tmux wait-for -S shown; sleep 60',
+            "-",
+            file.name,
+        ]
         subprocess.run(
             [*tmux, "new-session", "-d", *size, *play], check=True, env=environment
         )
