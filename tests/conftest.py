@@ -71,9 +71,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     """Let SIGTERM end what was started, too, as an interrupt from the keyboard does.
 
-    Nearly all that is collected stays: until then there is no garbage to look for.
+    A shell lets what it starts beside itself ignore interrupts, and so would the programs
+    that tests interrupt. Nearly all that is collected stays: until then there is no
+    garbage to look for.
     """
     signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()
 
 
