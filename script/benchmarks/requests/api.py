@@ -18,11 +18,6 @@ from benchmarks.requests.pages import FILL, FILL_LIST, FLOOR
 from tests.live.stack import Stack, simulated_stack
 
 TARGET_P95_MS = 100
-MAKE = """
-from django.contrib.auth.models import User
-from testbed.access.tokens import make_token
-print(make_token(User.objects.get(username="admin"), "bench", ["run", "edit"], 1)[1])
-"""
 API = "/api/v1"
 
 
@@ -45,7 +40,7 @@ def main() -> int:
             client.run("large", "up", lambda frame: None)
             stack.shell(FILL)
             stack.shell(FILL_LIST.format(count=chosen.testbeds))
-            headers = {"Authorization": f"Bearer {stack.shell(MAKE).split()[-1]}"}
+            headers = {"Authorization": f"Bearer {stack.tokens['admin']}"}
             table = measure(
                 stack, headers, chosen.guests, chosen.testbeds, chosen.seconds
             )

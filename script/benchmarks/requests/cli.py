@@ -15,7 +15,6 @@ from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.orchestrator import write_testbed
-from benchmarks.requests.api import MAKE
 from benchmarks.requests.following import MIB, follow
 from tests.live.stack import CHECKOUT, Stack, simulated_stack
 
@@ -62,7 +61,7 @@ def measure(stack: Stack, place: Path, guests: int, repeat: int) -> Table:
         "XDG_CONFIG_HOME": str(place / "home"),
         "TESTBED_SERVER": stack.url,
         "TESTBED_PROJECT": "admin/small",
-        "TESTBED_TOKEN": stack.shell(MAKE).split()[-1],
+        "TESTBED_TOKEN": stack.tokens["admin"],
     }
 
     def timed(at: Path, *words: str) -> float:

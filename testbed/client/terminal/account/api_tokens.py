@@ -3,7 +3,7 @@
 import click
 
 from testbed.client.board.moments import moment
-from testbed.client.terminal.exits import Refusal
+from testbed.client.terminal.account.chosen import chosen_by
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.tables import Listing, print_json, say
@@ -34,7 +34,7 @@ def list_tokens() -> None:
 def revoke(token: str) -> None:
     """Revoke TOKEN, a number or a name: programs that use it are refused at once."""
     with session() as one:
-        found = _named(one, token)
+        found = chosen_by(_all(one), token, "token", "tokens")
         one.server.send("DELETE", f"{PATH}/{found['id']}")
         if one.settings.is_json:
             print_json({"revoked": found["id"]})
@@ -44,20 +44,6 @@ def revoke(token: str) -> None:
 def _all(one: Session) -> list[Frame]:
     found: list[Frame] = one.server.get(PATH)["items"]
     return found
-
-
-def _named(one: Session, word: str) -> Frame:
-    """Return a token of the user's. Raises: Refusal (none, or several of the name)."""
-    known = _all(one)
-    numbered = [each for each in known if str(each["id"]) == word]
-    found = numbered or [each for each in known if each["name"] == word]
-    if len(found) == 1:
-        return found[0]
-    amount = "several tokens" if found else "no token"
-    raise Refusal(
-        f"You have {amount} {word}.",
-        hint="Name the number that `testbed tokens list` shows.",
-    )
 
 
 def _row(found: Frame) -> tuple[object, ...]:

@@ -5,9 +5,10 @@ from typing import TextIO
 import click
 
 from testbed.client.board.moments import moment
-from testbed.client.terminal.exits import Refusal, WrongUse
+from testbed.client.terminal.account.chosen import chosen_by
+from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common
-from testbed.client.terminal.session import Session, session
+from testbed.client.terminal.session import session
 from testbed.client.terminal.tables import print_json, print_table, say
 from testbed.client.watching import Frame
 
@@ -66,25 +67,11 @@ def add(file: TextIO, name: str) -> None:
 def remove(key: str) -> None:
     """Remove KEY, a number or a name; guests forget it within half a minute."""
     with session() as one:
-        found = _key(one, key)
+        found = chosen_by(one.server.get(PATH)["items"], key, "key", "ssh-keys")
         one.server.send("DELETE", f"{PATH}/{found['id']}")
         if one.settings.is_json:
             print_json({"removed": found["id"]})
         say(f"The key {found['name']} was removed.")
-
-
-def _key(one: Session, word: str) -> Frame:
-    """Return a key of the user's. Raises: Refusal (none, or several of the name)."""
-    keys: list[Frame] = one.server.get(PATH)["items"]
-    numbered = [key for key in keys if str(key["id"]) == word]
-    found = numbered or [key for key in keys if key["name"] == word]
-    if len(found) == 1:
-        return found[0]
-    amount = "several keys" if found else "no key"
-    raise Refusal(
-        f"You have {amount} {word}.",
-        hint="Name the number that `testbed ssh-keys list` shows.",
-    )
 
 
 def _row(key: Frame, *, is_wide: bool) -> tuple[object, ...]:
