@@ -341,21 +341,19 @@ class Connection:
     def _opened(
         self, link: Link, wake: Wake, is_stopped: Callable[[], bool]
     ) -> paramiko.Channel:
-        def open_session() -> paramiko.Channel:
-            channel = link.open_command_channel(self.login.connect_timeout_s)
-            channel.in_buffer.set_event(wake)
-            channel.in_stderr_buffer.set_event(wake)
-            channel.status_event = wake
-            return channel
-
+        limit_s = self.login.connect_timeout_s
         try:
-            return cancellable(open_session, is_stopped, discard=release)
+            channel = link.open_command_channel(limit_s, is_stopped)
         except paramiko.ChannelException as exc:
             # The link lives, and so may other commands on it.
             raise unreachable(self.login, exc) from exc
         except (paramiko.SSHException, EOFError, OSError) as exc:
             self._drop(link)
             raise _Dead(exc) from exc
+        channel.in_buffer.set_event(wake)
+        channel.in_stderr_buffer.set_event(wake)
+        channel.status_event = wake
+        return channel
 
     def _drop(self, link: Link) -> None:
         with self._lock:

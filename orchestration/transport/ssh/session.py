@@ -21,6 +21,8 @@ from orchestration.transport.ssh.waiting import POLL_S, cancellable
 
 # OpenSSH takes packets of 32 KiB; 64 bytes of them are paramiko's headers.
 CHUNK_BYTES = 32 * 1024 - 64
+# The time one send may wait for the window before output is read again.
+_SEND_S = 0.02
 # The time to wait for output after the program's end: a background process may hold the
 # streams open for ever.
 LINGER_S = 1.0
@@ -164,8 +166,7 @@ class Session:
 
     def _opened(self) -> paramiko.Channel:
         channel = self._open_channel()
-        # The time one send may wait for the window before output is read again.
-        channel.settimeout(POLL_S)
+        channel.settimeout(_SEND_S)
         return channel
 
     def _is_done(self) -> bool:

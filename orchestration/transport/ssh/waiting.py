@@ -1,12 +1,13 @@
 """Runs blocking paramiko calls on threads, so that a cancelled caller can leave.
 
-Dialling, opening a channel and requesting a command wait for a peer that may be gone,
-without an end of their own.
+Dialling and the wait for a command's answer depend on a peer that may be gone, without
+an end of their own.
 """
 
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -15,7 +16,9 @@ from typing import TypeVar
 
 from orchestration.errors import Cancelled
 
-POLL_S = 0.02
+# The interval at which a wait looks for a stop: at 20 ms two hundred waiting commands
+# took a quarter of a processor.
+POLL_S = 0.1
 MOST_IDLE = 128
 _T = TypeVar("_T")
 
@@ -37,6 +40,15 @@ def cancellable(
         if discard is not None:
             future.add_done_callback(partial(_discard_late, discard))
         raise
+
+
+def pause(seconds: float, is_stopped: Callable[[], bool]) -> None:
+    """Sleep, less when stopped. Raises: Cancelled."""
+    until = time.monotonic() + seconds
+    while (left_s := until - time.monotonic()) > 0:
+        if is_stopped():
+            raise Cancelled
+        time.sleep(min(left_s, POLL_S))
 
 
 @contextlib.contextmanager

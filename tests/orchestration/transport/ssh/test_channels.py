@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import paramiko
 import pytest
 
+from orchestration.errors import Cancelled
 from orchestration.transport.processes.login_shell import MARK
 from orchestration.transport.ssh.connection import Wake
 from orchestration.transport.ssh.link import Link, NotSent, QuickSocket
@@ -173,4 +174,37 @@ def test_late_message_of_a_closed_channel_is_not_sent_to_the_next_with_its_numbe
     assert opened is not None
     opened.settimeout(30)
     assert opened.recv(100) == b"of the second"
-    assert link.open_command_channel(30)
+    assert link.open_command_channel(30, lambda: False)
+
+
+def test_opening_that_is_stopped_is_left_at_once_and_its_late_channel_is_closed(
+    ends: tuple[paramiko.Transport, Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, link = ends
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def answer_late(*_: object) -> int:
+        is_asked.set()
+        may_answer.wait(30)
+        return paramiko.OPEN_SUCCEEDED
+
+    monkeypatch.setattr(Server, "check_channel_request", answer_late)
+    with pytest.raises(Cancelled):
+        link.open_command_channel(30, is_asked.is_set)
+    may_answer.set()
+
+    late = server.accept(30)
+    assert late is not None
+    wait_until(lambda: late.closed)
+    assert link.open_command_channel(30, lambda: False)
+
+
+def test_channel_of_an_ended_link_is_not_waited_for(
+    ends: tuple[paramiko.Transport, Link],
+) -> None:
+    server, link = ends
+    server.close()
+    wait_until(lambda: not link.is_active())
+
+    with pytest.raises((paramiko.SSHException, EOFError)):
+        link.open_command_channel(600, lambda: False)

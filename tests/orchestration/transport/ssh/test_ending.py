@@ -94,9 +94,9 @@ def test_ending_is_nobody_elses_risk(
     links: list[Link] = []
     open_channel = Link.open_command_channel
 
-    def noted(link: Link, timeout_s: float) -> paramiko.Channel:
+    def noted(link: Link, *limits: object) -> paramiko.Channel:
         links.append(link)
-        return open_channel(link, timeout_s)
+        return open_channel(link, *limits)
 
     monkeypatch.setattr(Link, "is_fragile", True)
     monkeypatch.setattr(Link, "open_command_channel", noted)
