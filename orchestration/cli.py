@@ -117,7 +117,7 @@ def _load(options: argparse.Namespace, testbed: str) -> Loaded:
         catalogue=_catalogue(options.images),
         testbed_name=testbed,
         file_name=options.file.name,
-        image_folders=options.disks,
+        image_folders=list(map(FolderFiles, options.disks)),
         hosts=options.hosts,
         ranges=_ranges(options),
     )

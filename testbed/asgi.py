@@ -7,12 +7,16 @@ A websocket must come from a page of this site, and carries the session of the p
 """
 
 import os
+from importlib import import_module
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from daphne import http_protocol
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.urls import re_path
+
+from testbed.heap import keep_loaded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testbed.settings")
 http = get_asgi_application()
@@ -59,3 +63,6 @@ http_protocol.WebRequest = BoundedRequest
 application = ProtocolTypeRouter(
     {"http": ResponseFlow(http), "websocket": websockets(Pace())}
 )
+# Views are loaded with their addresses, which else the first request does.
+import_module(settings.ROOT_URLCONF)
+keep_loaded()

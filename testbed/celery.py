@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_before_create_process
 from django.conf import settings
 from kombu.exceptions import ChannelError, KombuError
 from redis.exceptions import RedisError
+
+from testbed.heap import keep_loaded
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testbed.settings")
 logger = logging.getLogger(__name__)
@@ -24,6 +27,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # By name: only a worker imports it.
 app.steps["worker"].add("testbed.beat:BeatWatch")
+# A worker's processes are forks of one that has loaded everything.
+worker_before_create_process.connect(lambda **_: keep_loaded(), weak=False)
 
 CHECK_NEW_HOST = "testbed.tasks.hosts.check_new_host"
 CLEAN_UP = "testbed.tasks.cleanups.clean_up"

@@ -8,11 +8,10 @@ the rules about hosts. Parts that are not built yet are no findings:
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from orchestration.compose.catalogue import Catalogue
 from orchestration.compose.draft import Draft
-from orchestration.compose.files import Files, FolderFiles
+from orchestration.compose.files import Files
 from orchestration.compose.loader import Loaded, conclude, load_spec
 from orchestration.compose.pools import Ranges
 from orchestration.compose.reading.positions import Positions, show_path
@@ -36,7 +35,7 @@ def check(
     catalogue: Catalogue,
     testbed_name: str = "",
     file_name: str = "kvm-compose.yaml",
-    image_folders: Sequence[Path] = (),
+    image_folders: Sequence[Files] = (),
     hosts: Sequence[KnownHost] = (),
     network_cards: Sequence[str] | None = None,
     ranges: Ranges | None = None,
@@ -50,7 +49,6 @@ def check(
     """
     loaded = load_spec(text, file_name=file_name)
     draft, positions = loaded.draft, loaded.positions
-    folders = tuple(FolderFiles(folder) for folder in image_folders)
     judged = [
         *check_machines(draft, positions, catalogue, testbed_name),
         *check_images(draft, positions, catalogue),
@@ -61,7 +59,7 @@ def check(
         *check_controllers(draft, positions, ranges or Ranges(), hosts),
         *check_cards(draft, positions, network_cards),
         *check_ovn(draft, positions),
-        *check_files(draft, positions, files, folders),
+        *check_files(draft, positions, files, image_folders),
         *check_hosts(draft, positions, hosts),
     ]
     places = {show_path(place) for place in draft.mended}

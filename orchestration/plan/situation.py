@@ -80,7 +80,7 @@ class Situation(BaseModel):
             files=files,
             catalogue=Catalogue(self.images),
             testbed_name=self.testbed,
-            image_folders=[Path(folder) for folder in self.disk_folders],
+            image_folders=[FolderFiles(Path(one)) for one in self.disk_folders],
             network_cards=self.network_cards,
             ranges=self._pools.ranges(self.number),
             hosts=self.hosts,

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from testbed.access.limits import Account, name_of, overuse_of
+from testbed.admin.scripts import WithoutSlugs
 from testbed.models import (
     Allowance,
     GroupAllowance,
@@ -50,7 +51,7 @@ admin.site.index_title = "Users, hosts, testbeds and runs"
 
 
 @admin.register(Host)
-class HostAdmin(HostBase):
+class HostAdmin(WithoutSlugs, HostBase):
     """Hosts, read-only: their pages add, change and remove them."""
 
     list_display = (
@@ -101,7 +102,7 @@ class HostAdmin(HostBase):
 
 
 @admin.register(Testbed)
-class TestbedAdmin(TestbedBase):
+class TestbedAdmin(WithoutSlugs, TestbedBase):
     """Testbeds, read-only: their pages change them, and give them to other owners."""
 
     list_display = (
@@ -162,7 +163,7 @@ class InstructionInline(InstructionBase):
 
 
 @admin.register(Run)
-class RunAdmin(RunBase):
+class RunAdmin(WithoutSlugs, RunBase):
     """Runs, read-only."""
 
     list_display = (
@@ -209,7 +210,7 @@ class RunAdmin(RunBase):
 
 
 @admin.register(LoginCount)
-class LoginCountAdmin(LoginCountBase):
+class LoginCountAdmin(WithoutSlugs, LoginCountBase):
     """Attempts to sign in within the last minutes; deleting a row unlocks."""
 
     list_display = ("subject", "attempts", "since")
@@ -227,7 +228,7 @@ class LoginCountAdmin(LoginCountBase):
 
 
 @admin.register(Allowance)
-class AllowanceAdmin(AllowanceBase):
+class AllowanceAdmin(WithoutSlugs, AllowanceBase):
     """Limits of users who may have more, or less, than the others."""
 
     list_display = (
@@ -273,7 +274,7 @@ class AllowanceAdmin(AllowanceBase):
 
 
 @admin.register(GroupAllowance)
-class GroupAllowanceAdmin(GroupAllowanceBase):
+class GroupAllowanceAdmin(WithoutSlugs, GroupAllowanceBase):
     """Quotas of groups: with one, a member's testbed can be charged to the group."""
 
     list_display = ("group", *QUOTA)

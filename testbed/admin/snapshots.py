@@ -23,6 +23,7 @@ from django.utils.safestring import SafeString
 
 from orchestration.amounts import size
 from orchestration.plan.snapshots import SnapshotVerb
+from testbed.admin.scripts import WithoutSlugs
 from testbed.models import LabSnapshot, ObservedSnapshots, SnapshotOrder
 from testbed.models.snapshots.lab import MOST_CHOSEN
 from testbed.models.testbeds import Testbed
@@ -113,7 +114,7 @@ class Recorded:
 
 
 @admin.register(LabSnapshot)
-class LabSnapshotAdmin(Recorded, LabSnapshotBase):
+class LabSnapshotAdmin(Recorded, WithoutSlugs, LabSnapshotBase):
     """All snapshots of the lab, with totals of those that the filters leave."""
 
     change_list_template = "admin/snapshots.html"
@@ -223,7 +224,7 @@ class LabSnapshotAdmin(Recorded, LabSnapshotBase):
 
 
 @admin.register(SnapshotOrder)
-class SnapshotOrderAdmin(Recorded, SnapshotOrderBase):
+class SnapshotOrderAdmin(Recorded, WithoutSlugs, SnapshotOrderBase):
     """The acts that were asked for in the list, each with the run that it became."""
 
     list_display = (

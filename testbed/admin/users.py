@@ -25,6 +25,7 @@ from django.utils.safestring import SafeString
 
 from orchestration.errors import TestbedError
 from testbed.accounts.confirmation import way_to_confirmation
+from testbed.admin.scripts import WithoutSlugs
 from testbed.models import DirectoryEntry
 from testbed.models.accounts.directory import is_of_directory
 from testbed.sharing.groups import delete_group, reason_to_keep
@@ -44,7 +45,7 @@ admin.site.unregister((Authenticator, SocialAccount, SocialApp, SocialToken))
 
 
 @admin.register(User)
-class UserAdmin(UserBase):
+class UserAdmin(WithoutSlugs, UserBase):
     """Users: names, passwords, who may sign in, and who is a lab admin."""
 
     filter_horizontal = ()
@@ -120,7 +121,7 @@ class UserAdmin(UserBase):
 
 
 @admin.register(Group)
-class GroupAdmin(GroupBase):
+class GroupAdmin(WithoutSlugs, GroupBase):
     """Groups; one is deleted where the owners of its testbeds have enough left."""
 
     list_display = ("name", "page")

@@ -19,13 +19,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from testbed.celery import waiting_messages
 from testbed.models import Batch, Host, ObservedGuest, Run, Testbed
 
 RUNNING = ("running", "blocked")
 _BEARER = "Bearer "
-GUEST_LABELS = ("testbed", "guest", "host")
 
 Value = Callable[[Host], float | None]
 HOST_GAUGES: dict[str, tuple[str, Value]] = {
@@ -117,7 +117,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
             raise Http404("This page is for admins.")
     registry = CollectorRegistry()
     registry.register(_Rows())
-    text = generate_latest(registry)
+    text = generate_latest(registry) + "".join(_guest_lines()).encode()
     return HttpResponse(text, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
@@ -131,7 +131,7 @@ def _has_token(request: HttpRequest) -> bool:
 
 
 class _Rows(Collector):
-    """Reads the rows anew for each request."""
+    """Reads the rows of all but the guests anew for each request."""
 
     def describe(self) -> list[Metric]:
         """Return nothing: registering would else read the rows once more."""
@@ -140,7 +140,6 @@ class _Rows(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
         yield from _hosts()
-        yield from _guests()
         yield from _runs()
         yield from _queue()
 
@@ -159,23 +158,38 @@ def _hosts() -> Iterator[Metric]:
             yield family
 
 
-def _guests() -> Iterator[Metric]:
+def _guest_lines() -> Iterator[str]:
+    """Yield the lines of the guests' families, as `generate_latest` writes them.
+
+    It writes the labels of each sample anew: of 6,000 guests with eight samples each
+    three quarters of the whole answer's time.
+    """
     # Not joined: each row would bring all that is known of its testbed along.
     testbeds = Testbed.objects.select_related("owner").only("name", "owner__username")
     names = {testbed.pk: testbed.full_name for testbed in testbeds}
     observed = ObservedGuest.objects.defer("interfaces").order_by("pk")
     rows = [row for row in observed if row.testbed_id in names]
-    labels = [(names[row.testbed_id], row.name, row.host) for row in rows]
-    for kind, table in (
-        (GaugeMetricFamily, GUEST_GAUGES),
-        (CounterMetricFamily, GUEST_COUNTERS),
+    labels = [
+        f'{{guest="{_escaped(row.name)}",host="{_escaped(row.host)}",'
+        f'testbed="{_escaped(names[row.testbed_id])}"}}'
+        for row in rows
+    ]
+    for kind, end, table in (
+        ("gauge", "", GUEST_GAUGES),
+        ("counter", "_total", GUEST_COUNTERS),
     ):
         for name, (text, value) in table.items():
-            family = kind(f"testbed_guest_{name}", text, labels=GUEST_LABELS)
+            family = f"testbed_guest_{name}{end}"
+            yield f"# HELP {family} {text}\n# TYPE {family} {kind}\n"
             for guest, words in zip(rows, labels, strict=True):
                 if (number := value(guest)) is not None:
-                    family.add_metric(words, float(number))
-            yield family
+                    # The library tells no types.
+                    shown = floatToGoString(number)  # type: ignore[no-untyped-call]
+                    yield f"{family}{words} {shown}\n"
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def _runs() -> Iterator[Metric]:

@@ -12,7 +12,7 @@ from django.db.models import OuterRef, Subquery
 from orchestration.errors import StateError
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt.facts.domains import DomainStatus
-from testbed.hosts.inventory import Shares, save_missing
+from testbed.hosts.inventory import Shares, known_missing, save_missing
 from testbed.hosts.power import requested_statuses
 from testbed.models import ObservedGuest, Run, Testbed
 from testbed.models.testbeds import TestbedQuerySet
@@ -54,13 +54,14 @@ def save_conditions(testbeds: TestbedQuerySet, look: Look) -> None:
 
     A condition that a run has changed meanwhile stays.
     """
-    rows = list(testbeds.prefetch_related("missing_parts"))
+    rows = list(testbeds.only("slug", "condition"))
     statuses, runs = _statuses(testbeds), _last_runs(testbeds)
+    missing = known_missing(testbeds)
     for row in rows:
         known = _Known(
             statuses.get(row.pk, {}),
             look.held.get(row.slug, ()),
-            save_missing(row, look.shares, look.firewalls),
+            save_missing(row, missing.get(row.pk, []), look.shares, look.firewalls),
             *runs.get(row.pk, ("", "")),
         )
         condition = _condition(row, known)

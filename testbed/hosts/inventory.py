@@ -4,7 +4,7 @@
 most looks find what the one before found. A silent host keeps its rows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from orchestration.inventory import things as inventory
 from orchestration.inventory.drift import missing_parts
 from orchestration.inventory.things import DISK_FILE
 from testbed.models import Host, Inventory, MissingPart, Testbed
+from testbed.models.testbeds import TestbedQuerySet
 
 _FIELDS = [field.name for field in fields(inventory.Thing)]
 
@@ -96,19 +97,29 @@ class Shares:
         }
 
 
+def known_missing(testbeds: TestbedQuerySet) -> dict[int, list[MissingPart]]:
+    """Return the missing parts of these testbeds by their numbers of rows, in order."""
+    found: dict[int, list[MissingPart]] = {}
+    for part in MissingPart.objects.filter(testbed__in=testbeds.order_by()):
+        found.setdefault(part.testbed_id, []).append(part)
+    return found
+
+
 def save_missing(
-    testbed: Testbed, shares: Shares, firewalls: Mapping[str, str]
+    testbed: Testbed,
+    old: Sequence[MissingPart],
+    shares: Shares,
+    firewalls: Mapping[str, str],
 ) -> bool:
     """Save the missing parts of a testbed's network; return whether there are some.
 
-    There are none when it is not up. `firewalls` has the digest of each guarded host's
-    ruleset.
+    There are none when it is not up. `old` are those that are saved. `firewalls` has the
+    digest of each guarded host's ruleset.
     """
-    old = list(testbed.missing_parts.all())
-    kept = [part for part in old if part.host not in shares.hosts]
-    if testbed.condition not in Testbed.DEPLOYED:
-        kept = found = []
-    else:
+    kept: list[MissingPart] = []
+    found: list[MissingPart] = []
+    if testbed.condition in Testbed.DEPLOYED:
+        kept = [part for part in old if part.host not in shares.hosts]
         found = _found(testbed, shares, firewalls)
     wanted = [(part.kind, part.name, part.host, part.text) for part in (*kept, *found)]
     if wanted != [(part.kind, part.name, part.host, part.text) for part in old]:

@@ -8,7 +8,7 @@ samples of all loads in `samples/`.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -46,7 +46,11 @@ from testbed.hosts.snapshots import (
     save_snapshots,
 )
 from testbed.models import Host, Run, Testbed
-from testbed.orphans.detection import last_observations, things_there
+from testbed.orphans.detection import (
+    Observation,
+    last_observations,
+    things_there,
+)
 from testbed.samples.figures import HostFigures
 from testbed.samples.recording import record
 from testbed.worker import ASKED_AT_ONCE, ErrorsTold, kept_hosts
@@ -140,13 +144,24 @@ def _save(
     look = Look(
         Shares({seen.host.name: seen.inventory for seen in answered}),
         {host: ruleset.digest for host, ruleset in firewalls.items()},
-        things_there(last_observations()),
+        things_there(_things(answered, began)),
     )
     # A look from before a run's end says nothing about the testbed after it.
     changing = Run.objects.changing().begun()
     ended = Run.objects.begun().filter(is_exclusive=True, ended_at__gt=began)
     idle = Testbed.objects.exclude(pk__in=changing.values("testbed"))
     save_conditions(idle.exclude(pk__in=ended.values("testbed")), look)
+
+
+def _things(
+    answered: Iterable[HostObservation], began: datetime
+) -> Iterator[Observation]:
+    """Yield the things on all hosts: of those that did not answer, from their rows."""
+    names = set[str]()
+    for seen in answered:
+        names.add(seen.host.name)
+        yield Observation(seen.host.name, seen.inventory.things, began)
+    yield from last_observations(besides=names)
 
 
 def _save_time(silent: set[str], began: datetime) -> None:

@@ -53,9 +53,10 @@ class Observation:
     looked_at: datetime
 
 
-def last_observations() -> list[Observation]:
-    """Return the last observation of each host."""
+def last_observations(besides: Iterable[str] = ()) -> list[Observation]:
+    """Return the last observation of each host, `besides` those with these names."""
     rows = Inventory.objects.select_related("host").order_by("host__name")
+    rows = rows.exclude(host__name__in=list(besides))
     return [
         Observation(row.host.name, tuple(map(_thing, row.things)), row.looked_at)
         for row in rows

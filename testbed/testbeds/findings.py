@@ -12,12 +12,15 @@ from django.contrib.auth.models import User
 from orchestration.compose.catalogue import Catalogue, load_catalogue
 from orchestration.compose.check import check
 from orchestration.compose.files import HEAD_BYTES, FolderFiles, composed
+from orchestration.compose.kept import Given, KeptFindings
 from orchestration.errors import Finding, PathOutside, Severity
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import HostState
 from testbed.models import Host, Testbed
 from testbed.testbeds.capacity import Lab
 from testbed.testbeds.uploads import safe_path
+
+_KEPT = KeptFindings()
 
 
 class MemoryFiles:
@@ -71,7 +74,7 @@ def findings_of_upload(files: Mapping[str, bytes], user: User) -> tuple[Finding,
         files.get(YAML_NAME, b""),
         files=MemoryFiles(files),
         catalogue=catalogue_of(user),
-        image_folders=settings.DISK_FOLDERS,
+        image_folders=_image_folders(),
         network_cards=settings.NETWORK_CARDS,
         hosts=known_hosts(),
         ranges=settings.ADDRESS_POOLS.ranges(),
@@ -93,16 +96,19 @@ def findings_of_text(
 ) -> tuple[Finding, ...]:
     """Check a new text of a testbed's YAML, together with its existing files."""
     lab = lab or Lab()
-    return check(
+    given = Given(
         content,
-        files=FolderFiles(testbed.project.files),
         catalogue=catalogue_of(testbed.owner, lab),
         testbed_name=testbed.slug,
-        image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
         ranges=settings.ADDRESS_POOLS.ranges(testbed.number),
         hosts=[host.to_state() for host in lab.hosts],
-    ).findings
+    )
+    return _KEPT.of(given, FolderFiles(testbed.project.files), _image_folders())
+
+
+def _image_folders() -> list[FolderFiles]:
+    return [FolderFiles(folder) for folder in settings.DISK_FOLDERS]
 
 
 def errors_among(findings: tuple[Finding, ...]) -> int:

@@ -407,7 +407,7 @@ def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spe
         files=FolderFiles(project.files),
         catalogue=catalogue,
         testbed_name=testbed.slug,
-        image_folders=settings.DISK_FOLDERS,
+        image_folders=list(map(FolderFiles, settings.DISK_FOLDERS)),
         network_cards=settings.NETWORK_CARDS,
         ranges=settings.ADDRESS_POOLS.ranges(testbed.number),
         hosts=hosts,

@@ -3,6 +3,7 @@
 from urllib.parse import quote
 
 import pytest
+from django.contrib import admin as admin_site
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
@@ -212,3 +213,15 @@ def test_researcher_is_kept_out(client: Client, owner: User):
     client.force_login(owner)
 
     assert client.get("/admin/testbed/host/").status_code == 302
+
+
+def test_no_page_loads_the_scripts_of_slugs_that_none_of_them_has(
+    office: Client,
+) -> None:
+    for model, page in admin_site.site._registry.items():
+        assert not page.prepopulated_fields, model
+        assert "xregexp" not in str(page.media), model
+    for path in ("/admin/auth/user/", "/admin/testbed/labsnapshot/"):
+        text = office.get(path).content.decode()
+        assert "actions.js" in text
+        assert "urlify.js" not in text

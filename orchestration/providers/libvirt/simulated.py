@@ -24,6 +24,7 @@ from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.remote import system_uri, write_wrapper
 from orchestration.providers.libvirt.translate import call_failed
 from orchestration.state.model import HostKind, HostState
+from orchestration.transport.simulated.store import TURN
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class SimulatedConnection(Connection):
         self, what: str, fn: Callable[[libvirt.virConnect], T], *, changes: bool = False
     ) -> T:
         """Run `fn` on the newest state of the host, and store its changes."""
-        with self._lock, held(self._lock_file, shared=not changes) as lock:
+        with self._lock, TURN, held(self._lock_file, shared=not changes) as lock:
             handle = self._newest(lock)
             if changes and not self._text:
                 self._text = _dump(handle, self._host)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from orchestration.plan.model import Command
 from testbed.api import metrics
@@ -28,6 +32,16 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 @pytest.fixture(autouse=True)
 def _quiet_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "waiting_messages", lambda: 3)
+
+
+class Given(Collector):
+    """One family, as it is given."""
+
+    def __init__(self, family: Metric) -> None:
+        self.family = family
+
+    def collect(self) -> Iterator[Metric]:
+        yield self.family
 
 
 def read(client: Client) -> Samples:
@@ -173,6 +187,45 @@ def test_queries_do_not_grow_with_the_guests(scraper: Client, testbed: Testbed) 
         counts.append(len(queries))
 
     assert counts[0] == counts[1]
+
+
+def test_lines_of_guests_are_those_that_the_library_writes(
+    scraper: Client, testbed: Testbed
+) -> None:
+    labels, seen = ("testbed", "guest", "host"), timezone.now()
+    rows = [
+        ObservedGuest(
+            testbed=testbed,
+            name=name,
+            host=host,
+            status=status,
+            cpu_time_ns=cpu_time_ns,
+            memory_mib=512,
+            sent_bytes=12_345_678_901,
+            observed_at=seen,
+        )
+        for name, host, status, cpu_time_ns in (
+            ("g0", "main", "running", 1_500_000_000),
+            ('g"1', "host\\b\nx", "shutoff", 0),
+        )
+    ]
+    ObservedGuest.objects.bulk_create(rows)
+    registry = CollectorRegistry()
+    for kind, table in (
+        (GaugeMetricFamily, metrics.GUEST_GAUGES),
+        (CounterMetricFamily, metrics.GUEST_COUNTERS),
+    ):
+        for name, (text, value) in table.items():
+            family = kind(f"testbed_guest_{name}", text, labels=labels)
+            for row in rows:
+                if (number := value(row)) is not None:
+                    words = (testbed.full_name, row.name, row.host)
+                    family.add_metric(words, float(number))
+            registry.register(Given(family))
+
+    told = scraper.get("/metrics").content.decode()
+
+    assert told.endswith(generate_latest(registry).decode())
 
 
 def test_dashboard_asks_for_metrics_and_labels_that_there_are(

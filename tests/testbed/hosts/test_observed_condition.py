@@ -27,6 +27,7 @@ from tests.testbed.hosts.host_changes import (
     is_now,
     ran,
     seen,
+    silence,
     start,
     stop,
 )
@@ -140,6 +141,22 @@ def test_leftover_that_is_gone_again_makes_nothing_partial_for_ever(
     observe_all(kept)
 
     assert condition(testbed) == after
+
+
+def test_things_of_a_silent_host_count_as_they_were_last_seen(
+    testbed: Testbed, kept: Hosts, state: State, owner: User, settings: object
+) -> None:
+    ran(testbed, owner, Command.DOWN, Run.Status.SUCCEEDED)
+    is_now(testbed, Condition.DOWN)
+    start(kept, state, "db")
+    observe_all(kept)
+    silence(kept, settings, state.guest("db").host)
+    testbed.observed_guests.all().delete()
+    is_now(testbed, Condition.DOWN)
+
+    observe_all(kept)
+
+    assert condition(testbed) == Condition.PARTIAL
 
 
 def test_failed_down_stays_partial_when_no_guest_is_left(
