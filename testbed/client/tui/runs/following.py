@@ -17,7 +17,7 @@ from testbed.client.board.model import Board, Line
 from testbed.client.rest.problems import ServerProblem, problem_of
 from testbed.client.rest.server import Server, StartedRun, refused_socket
 from testbed.client.tui.asking import Lab, problem_in
-from testbed.client.tui.ring import Ring
+from testbed.client.tui.runs.ring import Ring
 from testbed.client.tui.words import OVER, safe
 from testbed.client.watching import Frame, is_refusal, watch
 
