@@ -5,7 +5,6 @@ sends faster than the client reads when the client is slower than the rate.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from tests.testbed.client.rest.lab_server import RUN, end_at_once, lab_server
 BATCH_S = 0.01
 # Python and its packages have grown to their size by then.
 EARLY = 0.2
+LOOK_S = 0.1
 MIB = 1024 * 1024
 
 
@@ -54,12 +54,26 @@ def follow(
             env={**environment, "TESTBED_SERVER": f"http://127.0.0.1:{port}"},
             stdout=subprocess.DEVNULL,
         )
-        time.sleep(EARLY * seconds)
-        early = _peak_bytes(process.pid)
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"attach ended with {os.waitstatus_to_exitcode(status)}.")
-    return Followed(taken[0], early, usage.ru_maxrss * 1024)
+        early, peak = peaks(process, early_s=EARLY * seconds)
+    if process.returncode:
+        raise SystemExit(f"attach ended with {process.returncode}.")
+    return Followed(taken[0], early, peak)
+
+
+def peaks(process: "subprocess.Popen[bytes]", *, early_s: float) -> tuple[int, int]:
+    """Wait for a process; return its largest memory after `early_s`, and at its end.
+
+    The kernel's account of an ended process, `ru_maxrss`, has the memory of its parent
+    at the fork, too.
+    """
+    ends_at = time.monotonic() + early_s
+    early = peak = 0
+    while process.poll() is None:
+        peak = max(peak, _peak_bytes(process.pid))
+        if time.monotonic() < ends_at:
+            early = peak
+        time.sleep(LOOK_S)
+    return early, peak
 
 
 def _flood(connection: ServerConnection, per_s: int, seconds: float) -> float:

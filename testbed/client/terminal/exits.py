@@ -38,7 +38,7 @@ def code_of(problem: TestbedError) -> int:
 
 def show_problem(problem: TestbedError, *, is_json: bool) -> None:
     """Print a failure to standard error."""
-    findings = _findings(problem)
+    findings = findings_of(problem)
     if is_json:
         shape: dict[str, object] = {"error": problem.message, "hint": problem.hint}
         if problem.detail:
@@ -70,7 +70,8 @@ def finding_json(finding: Finding) -> dict[str, str | int]:
     }
 
 
-def _findings(problem: TestbedError) -> Sequence[dict[str, str | int]]:
+def findings_of(problem: TestbedError) -> Sequence[dict[str, str | int]]:
+    """Return the findings of a problem with a YAML, of here or the server, as JSON."""
     if isinstance(problem, SpecError):
         return [finding_json(finding) for finding in problem.findings]
     if isinstance(problem, ServerProblem):

@@ -36,7 +36,10 @@ $ testbed down
 
 `asciinema play docs/terminal.cast` plays it: a test records it with the real program on rehearsed hosts.
 
-The packages of the server are an extra: `pip install '.[server]'`. `testbed tui` shows the same on the whole terminal:
+`testbeds share` takes only users of a common group or testbed: two without one need a lab admin once.
+
+The packages of the server are an extra: `pip install '.[server]'`. The tests run with Python 3.11. With 3.14 these alone
+were tried: the wheel in a bare virtual environment, `init`, `check` and the help of `plan`. `testbed tui` shows the same on the whole terminal:
 [tui.md](tui.md).
 
 ## The folder

@@ -1,7 +1,7 @@
 """The program: its screens, its palette that reaches every key, and its help."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 from rich.table import Table
@@ -13,9 +13,11 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.containers import VerticalScroll
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Static
+from textual.widget import Widget
+from textual.widgets import Static, TabbedContent, TabPane
 
 from testbed.client.tui.asking import Lab
+from testbed.client.tui.base import LabScreen
 from testbed.client.tui.listing import ListingScreen
 from testbed.client.tui.testbed import TestbedScreen
 
@@ -50,14 +52,21 @@ class Keys(Provider):
                 )
 
     async def _do(self, node: DOMNode, action: str) -> None:
+        if isinstance(node, Widget) and node is not self.screen:
+            _bring_forward(node)
         await self.app.run_action(action, node)
 
     def _acts(self) -> Iterator[tuple[str, DOMNode, str]]:
         told = {"Commands"}
-        for node, binding in bindings_of(self.screen):
-            if binding.description not in told:
-                told.add(binding.description)
-                yield binding.description, node, binding.action
+        nodes = [*nodes_of(self.screen), *self.screen.query("*")]
+        for node, binding in bindings_of(nodes):
+            words = binding.tooltip or binding.description
+            if words not in told:
+                told.add(words)
+                yield words, node, binding.action
+        if isinstance(self.screen, LabScreen):
+            for words, action in self.screen.offers():
+                yield words, self.screen, action
         for screen in self.app.screen_stack:
             if isinstance(screen, ListingScreen):
                 for name in screen.testbeds:
@@ -83,7 +92,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Yield the table of keys."""
         table = Table.grid(padding=(0, 2))
-        for _, binding in bindings_of(self._below):
+        for _, binding in bindings_of(nodes_of(self._below)):
             keys = binding.key_display or binding.key.replace(",", ", ")
             table.add_row(Text(_key(keys), style="bold"), Text(binding.description))
         with VerticalScroll():
@@ -134,17 +143,33 @@ class TestbedApp(App[None]):
         self.push_screen(TestbedScreen(self.lab, name))
 
 
-def bindings_of(screen: Screen[object]) -> Iterator[tuple[DOMNode, Binding]]:
-    """Yield the keys of a screen's parts, of the screen and of the program."""
-    nodes: list[DOMNode] = [screen, screen.app]
-    if (focused := screen.focused) and type(focused).__module__.startswith("testbed."):
-        nodes.insert(0, focused)
+def nodes_of(screen: Screen[object]) -> list[DOMNode]:
+    """Return the part that has the keys, the screen and the program."""
+    focused = [screen.focused] if screen.focused else []
+    return [*focused, screen, screen.app]
+
+
+def bindings_of(nodes: Iterable[DOMNode]) -> Iterator[tuple[DOMNode, Binding]]:
+    """Yield the keys of those parts that are of this program."""
     for node in nodes:
         for kind in type(node).__mro__:
             if kind.__module__.startswith("testbed."):
                 for one in kind.__dict__.get("BINDINGS", ()):
-                    if isinstance(one, Binding):
+                    if isinstance(one, Binding) and _is_offered(node, one):
                         yield node, one
+
+
+def _bring_forward(part: Widget) -> None:
+    """Show the tab that a part is in, and give it the keys."""
+    for above in part.ancestors:
+        if isinstance(above, TabPane):
+            part.screen.query_one(TabbedContent).active = str(above.id)
+    part.focus()
+
+
+def _is_offered(node: DOMNode, binding: Binding) -> bool:
+    action = binding.action.partition("(")[0].rpartition(".")[2]
+    return node.check_action(action, ()) is not False
 
 
 def is_light(environment: Mapping[str, str]) -> bool:
@@ -152,9 +177,9 @@ def is_light(environment: Mapping[str, str]) -> bool:
     return environment.get("COLORFGBG", "").rpartition(";")[2] in _LIGHT
 
 
-def show(url: str, token: str, testbed: str) -> int:
+def show(lab: Lab, testbed: str) -> int:
     """Run the interface to its end; return the exit code."""
-    app = TestbedApp(Lab(url, token), testbed, is_light=is_light(os.environ))
+    app = TestbedApp(lab, testbed, is_light=is_light(os.environ))
     app.run()
     return app.return_code or 0
 

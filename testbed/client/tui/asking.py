@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from textual.message import Message
@@ -27,11 +28,24 @@ Sleep = Callable[[float], object]
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """The folder in which the interface was started, with a YAML, and whose it is."""
+
+    path: Path
+    testbed: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lab:
-    """A server and its token; each thread opens connections of its own."""
+    """A server and its token; each thread opens connections of its own.
+
+    `place` is the present folder, where it has a YAML.
+    """
 
     url: str
     token: str = ""
+    place: Place | None = None
     every_s: float = EVERY_S
     pauses_s: tuple[float, ...] = PAUSES_S
 
@@ -42,6 +56,11 @@ class Lab:
             sleep(seconds)
 
         return Server(self.url, self.token, agrees=agrees, sleep=wait)
+
+    def folder_of(self, testbed: str) -> Place | None:
+        """Return the present folder where it is that of a testbed."""
+        is_it = self.place is not None and self.place.testbed == testbed
+        return self.place if is_it else None
 
     def pause_s(self, failures: int) -> float:
         """Return for how long to wait after so many failures in a row, at least one."""

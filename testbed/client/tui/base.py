@@ -1,7 +1,7 @@
 """A screen that asks the server: what it shows, since when, and what went wrong."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Footer, Static
 from orchestration.errors import TestbedError
 from testbed.client.rest.problems import Declined
 from testbed.client.rest.server import Server
+from testbed.client.terminal.exits import findings_of
 from testbed.client.tui.asking import (
     Asks,
     Done,
@@ -24,7 +25,7 @@ from testbed.client.tui.asking import (
     Seen,
     act,
 )
-from testbed.client.tui.questions import EraseQuestion
+from testbed.client.tui.questions import EraseQuestion, Notice
 from testbed.client.tui.words import safe
 
 # An answer older than this is marked, even while the next one is awaited.
@@ -118,6 +119,10 @@ class LabScreen(Screen[None]):
         """Show what was fetched."""
         raise NotImplementedError
 
+    def offers(self) -> Iterator[tuple[str, str]]:
+        """Yield what the palette finds besides the keys: words, and the action."""
+        yield from ()
+
     def compose(self) -> ComposeResult:
         """Yield the parts of the screen."""
         yield Static(self.HEADING, markup=False, classes="heading")
@@ -183,12 +188,25 @@ class LabScreen(Screen[None]):
         if isinstance(problem, Declined):
             self.notify("Nothing was done.", markup=False)
             return
+        if lines := details_of(problem):
+            words = "\n".join((problem.message, *lines, problem.hint))
+            self.app.push_screen(Notice(words))
+            return
         words = f"{safe(problem.message, 400)}\n{safe(problem.hint, 300)}".strip()
         self.notify(words, severity="error", timeout=12, markup=False)
 
     def on_asks(self, message: Asks) -> None:
         """Ask about what an act erases."""
         self.app.push_screen(EraseQuestion(message.erases), message.answer)
+
+
+def details_of(problem: TestbedError) -> list[str]:
+    """Return the lines of a problem that has more than a sentence: files, findings."""
+    lines = problem.detail.splitlines()
+    for one in findings_of(problem):
+        place = f"line {one['line']}:{one['column']}"
+        lines.append(f"  {place} {one['severity']}: {one['message']}")
+    return lines
 
 
 def fill(table: DataTable[Text], rows: Rows) -> None:

@@ -4,12 +4,14 @@ import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common, settings
-from testbed.client.terminal.session import session, signed_in
+from testbed.client.terminal.project import name_of, read_link
+from testbed.client.terminal.session import Session, session, signed_in
 
 
 @click.command()
@@ -29,13 +31,19 @@ def tui() -> int:
         raise WrongUse(
             "The interface needs a terminal.", hint="Use the other commands in scripts."
         )
-    chosen = settings()
-    found = signed_in(chosen)
-    testbed = ""
-    if chosen.project_name:
-        with session() as one:
-            testbed = one.testbed
-    code: int = import_module("testbed.client.tui.app").show(
-        found.url, found.token, testbed
-    )
+    found = signed_in(settings())
+    parts = import_module("testbed.client.tui.asking")
+    with session() as one:
+        testbed = one.testbed if one.settings.project_name else ""
+        place = parts.Place(*own) if (own := _own_folder(one)) else None
+    lab = parts.Lab(found.url, found.token, place)
+    code: int = import_module("testbed.client.tui.app").show(lab, testbed)
     return code
+
+
+def _own_folder(one: Session) -> tuple[Path, str, str] | None:
+    """Return the present folder, its testbed and the account, where it has a YAML."""
+    folder = one.folder
+    if folder is None or not (one.link.testbed or not read_link(folder).testbed):
+        return None  # it has none, or it is of another server
+    return folder, one.full_name(one.link.testbed or name_of(folder)), one.account

@@ -12,7 +12,7 @@ from textual.widgets import Footer, Input, Static, Tree
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.server import Server, StartedRun
 from testbed.client.tui.asking import Done, Lab, Refused, act
-from testbed.client.tui.following import Following
+from testbed.client.tui.runs.following import Following
 from testbed.client.tui.words import BAD, GOOD, cell, safe
 from testbed.client.watching import Frame
 
@@ -25,6 +25,7 @@ _TIMEOUT_S = 3600
 class ExecScreen(Screen[None]):
     """Guests, a line for their shell, and the answers."""
 
+    AUTO_FOCUS = "#line"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "run", "Run"),
         Binding("ctrl+k", "cancel", "Cancel"),
@@ -62,8 +63,7 @@ class ExecScreen(Screen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        """Begin in the line."""
-        self.query_one("#line").focus()
+        """Look a few times in a second."""
         self.set_interval(1 / 4, self._look)
 
     def on_unmount(self) -> None:

@@ -10,7 +10,8 @@ from textual.widgets import DataTable, Input
 from testbed.client.rest.server import Server
 from testbed.client.tui.asking import Lab
 from testbed.client.tui.base import LabScreen, chosen_key, fill
-from testbed.client.tui.run import RunScreen
+from testbed.client.tui.runs.run import RunScreen
+from testbed.client.tui.starting import ask_to_start
 from testbed.client.tui.testbed import TestbedScreen
 from testbed.client.tui.words import cell, safe, status_cell
 from testbed.client.watching import OVER, Frame
@@ -21,9 +22,11 @@ COLUMNS = ("Testbed", "Owner", "Condition", "Guests up", "Running now")
 class ListingScreen(LabScreen):
     """All testbeds that the user sees."""
 
+    AUTO_FOCUS = "DataTable"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
         Binding("w", "watch", "Watch its run"),
+        Binding("u", "up_folder", "Up of this folder"),
         Binding("slash", "filter", "Filter"),
         Binding("escape", "clear", "Clear filter", show=False),
         Binding("q", "app.quit", "Quit"),
@@ -44,11 +47,6 @@ class ListingScreen(LabScreen):
         table: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=True)
         table.add_columns(*COLUMNS)
         yield table
-
-    def on_mount(self) -> None:
-        """Begin in the table."""
-        super().on_mount()
-        self.query_one(DataTable).focus()
 
     def fetch(self, server: Server) -> list[Frame]:
         """Return all testbeds."""
@@ -72,6 +70,15 @@ class ListingScreen(LabScreen):
             self.notify("This testbed has no run.", markup=False)
             return
         self.app.push_screen(RunScreen(self.lab, run["run"]))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the folder's own Up only in a folder with a YAML."""
+        return action != "up_folder" or self.lab.place is not None
+
+    def action_up_folder(self) -> None:
+        """Bring the testbed of the present folder up, and make it where it is not."""
+        if self.lab.place:
+            ask_to_start(self, self.lab.place.testbed, "up")
 
     def on_data_table_row_selected(self) -> None:
         """Open a testbed by Enter or a click."""

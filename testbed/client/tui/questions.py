@@ -24,7 +24,8 @@ class _Question(ModalScreen[bool]):
     _Question VerticalScroll { height: auto; max-height: 12; }
     _Question Horizontal { height: 3; align: right middle; }
     _Question Button { margin-left: 2; }
-    _Question Checkbox { border: none; height: 1; padding: 0; }
+    _Question Checkbox, _Question Checkbox:focus { border: none; height: 1;
+        padding: 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "no", "Back", key_display="Esc")
@@ -34,6 +35,10 @@ class _Question(ModalScreen[bool]):
         super().__init__()
         self._yes = yes
         self._variant = "error" if is_grave else "primary"
+
+    def begins_at(self, selector: str) -> None:
+        """Give the keys to a part at once: one that comes early goes nowhere else."""
+        self.AUTO_FOCUS = selector  # type: ignore[misc]  # Textual reads it of `self`
 
     def body(self) -> ComposeResult:
         """Yield what stands above the buttons."""
@@ -67,6 +72,15 @@ class _Question(ModalScreen[bool]):
         self.dismiss(True)
 
 
+class Box(Checkbox):
+    """A box whose sign, and not only its colour, says whether it is ticked."""
+
+    @property
+    def BUTTON_INNER(self) -> str:  # type: ignore[override]  # noqa: N802
+        """The sign between its edges."""
+        return "X" if self.value else " "
+
+
 class Question(_Question):
     """Words and two buttons; `choices` are boxes to tick, found in `chosen`."""
 
@@ -82,20 +96,51 @@ class Question(_Question):
         self._words = words
         self._choices = choices or {}
         self.chosen: dict[str, bool] = dict.fromkeys(self._choices, False)
+        # The answer; Back where something is lost.
+        self.begins_at("#no" if is_grave else "#yes")
 
     def body(self) -> ComposeResult:
         """Yield the words and the boxes."""
         yield Static(Text(self._words))
         for name, words in self._choices.items():
-            yield Checkbox(Text(words), id=name)
-
-    def on_mount(self) -> None:
-        """Begin at the answer; at Back where something is lost."""
-        self.query_one("#no" if self._variant == "error" else "#yes").focus()
+            yield Box(Text(words), id=name)
 
     def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
         """Keep a choice."""
         self.chosen[str(event.checkbox.id)] = event.value
+
+
+class Notice(ModalScreen[None]):
+    """Words that stay until they were read, as about files that are in conflict."""
+
+    AUTO_FOCUS = "Button"
+    DEFAULT_CSS = """
+    Notice { align: center middle; }
+    Notice > Vertical { width: 76; max-width: 96%; height: auto; max-height: 96%;
+        padding: 0 1; border: round $error; background: $surface; }
+    Notice VerticalScroll { height: auto; max-height: 16; }
+    Notice Horizontal { height: 3; align: right middle; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "app.pop_screen", "Back")
+    ]
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self._words = words
+
+    def compose(self) -> ComposeResult:
+        """Yield the words, and a button."""
+        lines = [safe(one, 400) for one in self._words.splitlines()]
+        with Vertical():
+            with VerticalScroll():
+                yield Static(Text("\n".join(lines)))
+            with Horizontal():
+                yield Button("Back", id="back", variant="primary")
+
+    def on_button_pressed(self) -> None:
+        """Return to the screen before."""
+        self.app.pop_screen()
 
 
 class EraseQuestion(_Question):
@@ -105,6 +150,7 @@ class EraseQuestion(_Question):
         super().__init__("Erase", is_grave=True)
         self._erases = erases
         self._name = safe(erases.get("must_type") or "", 200)
+        self.begins_at("#name" if self._name else "#no")
 
     def body(self) -> ComposeResult:
         """Yield the list, and the field for the name."""
@@ -115,8 +161,7 @@ class EraseQuestion(_Question):
             yield Input(id="name")
 
     def on_mount(self) -> None:
-        """Begin in the field, or at Back."""
-        self.query_one("#name" if self._name else "#no").focus()
+        """Agree to nothing yet."""
         self._allow("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -139,15 +184,12 @@ class NameQuestion(_Question):
         super().__init__(yes)
         self._words = words
         self.typed = value
+        self.begins_at("#name")
 
     def body(self) -> ComposeResult:
         """Yield the words and the field."""
         yield Static(Text(self._words))
         yield Input(self.typed, id="name")
-
-    def on_mount(self) -> None:
-        """Begin in the field."""
-        self.query_one("#name").focus()
 
     def on_input_submitted(self) -> None:
         """Agree with Enter."""

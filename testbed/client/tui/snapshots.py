@@ -21,9 +21,15 @@ class SnapshotTree(Tree[Chosen]):
     """Group snapshots, then each guest with its snapshots below their parents."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "create", "New"),
-        Binding("t", "restore", "Restore"),
-        Binding("delete", "remove", "Delete", key_display="Del"),
+        Binding("n", "create", "New", tooltip="Take a snapshot"),
+        Binding("t", "restore", "Restore", tooltip="Restore the snapshot"),
+        Binding(
+            "delete",
+            "remove",
+            "Delete",
+            key_display="Del",
+            tooltip="Delete the snapshot",
+        ),
     ]
     DEFAULT_CSS = "SnapshotTree { height: 1fr; background: $surface; }"
 

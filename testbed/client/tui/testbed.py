@@ -1,5 +1,6 @@
 """A testbed: its guests as last observed, its runs, and the commands that start one."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -15,29 +16,16 @@ from testbed.client.rest.server import Server, StartedRun
 from testbed.client.tui.asking import Lab
 from testbed.client.tui.base import LabScreen, chosen_key, fill
 from testbed.client.tui.execution import ExecScreen
-from testbed.client.tui.questions import Question
-from testbed.client.tui.run import RunScreen
+from testbed.client.tui.runs.run import RunScreen
 from testbed.client.tui.snapshots import SnapshotTree
+from testbed.client.tui.starting import ask_to_start
 from testbed.client.tui.words import cell, moment, safe, status_cell
 from testbed.client.watching import Frame
 
 GUESTS = ("Guest", "Status", "Observed", "Host", "Addresses")
 RUNS = ("Run", "Command", "Status", "By", "Started")
 MOST_RUNS = 100
-# Command, its name on pages, and what it does.
-COMMANDS = {
-    "up": ("Up", "Its guests are started; what changed in the YAML is applied."),
-    "down": ("Down", "Its guests are stopped; disks and artefacts stay."),
-    "generate-artefacts": ("Generate artefacts", "No host is touched."),
-    "clear-artefacts": (
-        "Delete disks and artefacts",
-        "The server says first what is erased.",
-    ),
-}
-OF_UP = {
-    "provision": "Recreate disks, which erases their data",
-    "rerun_scripts": "Run scripts again that ran before",
-}
+RUNS_OFFERED = 20
 
 
 class TestbedScreen(LabScreen):
@@ -45,6 +33,7 @@ class TestbedScreen(LabScreen):
 
     __test__ = False  # pytest: the name starts with Test
 
+    AUTO_FOCUS = "#guests-table"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "start('up')", "Up"),
         Binding("d", "start('down')", "Down"),
@@ -64,6 +53,7 @@ class TestbedScreen(LabScreen):
         self.testbed_name = name
         self.HEADING = safe(name, 200)
         self._runs: list[Frame] = []
+        self._guests: tuple[str, ...] = ()
         self._tab = "guests"
 
     def body(self) -> ComposeResult:
@@ -81,11 +71,6 @@ class TestbedScreen(LabScreen):
                     yield table
             with TabPane("3 Snapshots", id="snapshots"):
                 yield SnapshotTree()
-
-    def on_mount(self) -> None:
-        """Begin in the table of guests."""
-        super().on_mount()
-        self.query_one("#guests-table").focus()
 
     def fetch(self, server: Server) -> Frame:
         """Return the testbed, its guests and runs, and snapshots while they are shown."""
@@ -105,6 +90,7 @@ class TestbedScreen(LabScreen):
         self.heading(f"{found['testbed']}: {found['condition']}, {up}{ends}{role}")
         self._runs = found["runs"]
         guests = {one["guest"]: _guest_row(one) for one in found["guest_list"]}
+        self._guests = tuple(guests)
         fill(self.query_one("#guests-table", DataTable), guests)
         runs = {str(one["run"]): _run_row(one) for one in self._runs}
         fill(self.query_one("#runs-table", DataTable), runs)
@@ -131,6 +117,18 @@ class TestbedScreen(LabScreen):
         else:
             self.app.push_screen(ExecScreen(self.lab, self.testbed_name, key))
 
+    def offers(self) -> Iterator[tuple[str, str]]:
+        """Yield the acts on each guest, and the newest runs."""
+        for guest in self._guests:
+            yield f"Command in {guest}", f"exec({guest!r})"
+            yield f"Console of {guest}", f"console({guest!r})"
+        for run in self._runs[:RUNS_OFFERED]:
+            yield f"Watch run {run['run']}, {run['name']}", f"open_run({run['run']})"
+
+    def action_open_run(self, number: int) -> None:
+        """Open a run by its number."""
+        self.app.push_screen(RunScreen(self.lab, number))
+
     def action_watch(self) -> None:
         """Open the run that is chosen, else the newest one."""
         table = self.query_one("#runs-table", DataTable)
@@ -141,13 +139,13 @@ class TestbedScreen(LabScreen):
         else:
             self.notify("This testbed has no run.", markup=False)
 
-    def action_exec(self) -> None:
+    def action_exec(self, guests: str = "@all") -> None:
         """Run a command in guests."""
-        self.app.push_screen(ExecScreen(self.lab, self.testbed_name))
+        self.app.push_screen(ExecScreen(self.lab, self.testbed_name, guests))
 
-    def action_console(self) -> None:
-        """Leave the terminal to the serial console of the guest that is chosen."""
-        guest = chosen_key(self.query_one("#guests-table", DataTable))
+    def action_console(self, guest: str = "") -> None:
+        """Leave the terminal to a guest's serial console; the chosen one's else."""
+        guest = guest or chosen_key(self.query_one("#guests-table", DataTable))
         if not guest:
             self.notify("Choose a guest first.", markup=False)
             return
@@ -161,19 +159,7 @@ class TestbedScreen(LabScreen):
 
     def action_start(self, command: str) -> None:
         """Ask whether to start a command, and its options."""
-        title, words = COMMANDS[command]
-        question = Question(
-            f"{title} of {self.testbed_name}.\n{words}",
-            title,
-            OF_UP if command == "up" else None,
-            is_grave=command == "clear-artefacts",
-        )
-
-        def answered(agrees: bool | None) -> None:
-            if agrees:
-                self.run_command("runs", {"command": command, **question.chosen})
-
-        self.app.push_screen(question, answered)
+        ask_to_start(self, self.testbed_name, command)
 
     def on_snapshot_tree_wish(self, message: SnapshotTree.Wish) -> None:
         """Act on a snapshot."""

@@ -8,13 +8,13 @@ from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
-from testbed.client.tui.app import HelpScreen, TestbedApp
+from testbed.client.tui.app import HelpScreen, Keys, TestbedApp
 from testbed.client.tui.asking import Lab
 from testbed.client.tui.base import StateLine, fill
 from testbed.client.tui.listing import ListingScreen
-from testbed.client.tui.log import LogView
-from testbed.client.tui.questions import EraseQuestion, Question
-from testbed.client.tui.run import RunScreen
+from testbed.client.tui.questions import EraseQuestion, NameQuestion, Question
+from testbed.client.tui.runs.log import LogView
+from testbed.client.tui.runs.run import RunScreen
 from testbed.client.tui.testbed import TestbedScreen
 from tests.testbed.client.tui.conftest import (
     BEGUN,
@@ -292,8 +292,12 @@ async def test_up_sends_its_options_and_the_plan(lab: Lab, office: Office) -> No
         await until(pilot, shows(pilot, "10.0.0.2"))
         await pilot.press("u")
         await until(pilot, is_at(pilot, Question))
+        await until(pilot, shows(pilot, "Run scripts again"))
+        assert "▐X▌" not in text_of(pilot)
         pilot.app.screen.query_one("#rerun_scripts").focus()
         await pilot.press("space")
+        await until(pilot, shows(pilot, "▐X▌ Run scripts again"))
+        assert "▐ ▌ Recreate disks" in text_of(pilot)
         await pilot.click("#yes")
         await until(pilot, is_at(pilot, RunScreen))
         await until(pilot, lambda: len(socket.sent) == 2)
@@ -542,3 +546,44 @@ async def test_console_without_a_terminal_names_the_command(lab: Lab) -> None:
         await until(pilot, shows(pilot, "10.0.0.2"))
         await pilot.press("o")
         await until(pilot, shows(pilot, "testbed console"))
+
+
+async def test_palette_reaches_snapshots_guests_and_runs_from_any_tab(
+    lab: Lab, office: Office
+) -> None:
+    path = "/testbeds/olive/lab/snapshots"
+    office.answers[f"GET {path}"] = (200, {"guests": [], "groups": []})
+    async with TestbedApp(lab, "olive/lab").run_test(
+        size=SMALL, notifications=True
+    ) as pilot:
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        offered = {words for words, _, _ in Keys(pilot.app.screen)._acts()}
+        for words in (
+            "Up",
+            "Take a snapshot",
+            "Restore the snapshot",
+            "Delete the snapshot",
+            "Command in web",
+            "Console of db",
+            "Watch run 7, up",
+            "Light/dark",
+        ):
+            assert words in offered
+        assert "Up of this folder" not in offered
+        await pilot.press("ctrl+p", *"take a snap")
+        await until(pilot, shows(pilot, "Take a snapshot"))
+        await pilot.press("down", "enter")
+        await until(pilot, shows(pilot, "Name of the new snapshot of all guests"))
+        assert isinstance(pilot.app.screen, NameQuestion)
+
+
+async def test_palette_of_a_run_has_its_acts_and_the_testbeds(
+    lab: Lab, office: Office
+) -> None:
+    office.sockets.append(Socket())
+    async with TestbedApp(lab).run_test(size=SMALL) as pilot:
+        await until(pilot, shows(pilot, "olive"))
+        await pilot.app.push_screen(RunScreen(lab, 7))
+        offered = {words for words, _, _ in Keys(pilot.app.screen)._acts()}
+        assert {"Cancel run", "Filter", "Board", "Open olive/lab", "Help"} <= offered
+        office.sockets[0].put(None)

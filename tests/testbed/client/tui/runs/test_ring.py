@@ -3,7 +3,7 @@
 import pytest
 
 from testbed.client.board.model import Line
-from testbed.client.tui.ring import Ring, Wanted
+from testbed.client.tui.runs.ring import Ring, Wanted
 
 
 def lines(begin: int, end: int) -> list[Line]:

@@ -18,7 +18,7 @@ from testbed.client.rest.problems import ServerProblem, problem_of
 from testbed.client.rest.server import Server, StartedRun, refused_socket
 from testbed.client.rest.trust import reason_of
 from testbed.client.tui.asking import Lab, problem_in
-from testbed.client.tui.ring import Ring
+from testbed.client.tui.runs.ring import Ring
 from testbed.client.tui.words import safe
 from testbed.client.watching import OVER, Frame, is_refusal, watch
 

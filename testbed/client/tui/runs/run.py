@@ -13,10 +13,10 @@ from orchestration.amounts import duration
 from testbed.client.board.shown import rendered
 from testbed.client.rest.server import StartedRun
 from testbed.client.tui.asking import Done, Lab, Refused, act
-from testbed.client.tui.following import Following
-from testbed.client.tui.log import LogView
 from testbed.client.tui.questions import Question
-from testbed.client.tui.ring import MOST_LINES, Wanted
+from testbed.client.tui.runs.following import Following
+from testbed.client.tui.runs.log import LogView
+from testbed.client.tui.runs.ring import MOST_LINES, Wanted
 from testbed.client.tui.words import safe
 
 LOOKS_PER_SECOND = 8
@@ -27,6 +27,7 @@ _LOW = 30
 class RunScreen(Screen[None]):
     """A run by its number; `started` is one whose plan has to be sent."""
 
+    AUTO_FOCUS = "LogView"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "cancel", "Cancel run"),
         Binding("space", "pause", "Pause/follow"),
@@ -77,7 +78,6 @@ class RunScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin to follow, and look a few times in a second."""
-        self.query_one(LogView).focus()
         self.following.start()
         self.set_interval(1 / LOOKS_PER_SECOND, self.look)
 
