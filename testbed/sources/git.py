@@ -379,17 +379,44 @@ _MEANINGS: Sequence[tuple[str, str, str]] = (
         "Correct the folder.",
     ),
     (
-        "unable to update url base from redirection",
+        "The requested URL returned error: 30",
         "The address leads to another one.",
         "Use the address to which it leads.",
     ),
+    *(
+        (
+            words,
+            "The forge does not answer at this port.",
+            "Correct the port, or fetch again when the forge is up.",
+        )
+        for words in ("Connection refused", "Failed to connect")
+    ),
+    (
+        "timed out",
+        "The forge did not answer in time.",
+        "Fetch again when the forge is up.",
+    ),
+    (
+        "Could not read from remote repository",
+        "The forge has no such repository, or does not let the deploy key read it.",
+        "Correct the path, or add the public key of this page to its deploy keys.",
+    ),
+    (
+        "Out of memory",
+        f"git needs more than {MEMORY_BYTES // MIB} MiB of memory for this repository.",
+        "Use a repository that holds fewer branches and smaller files.",
+    ),
 )
+# Lines that the server alone chose: they do not tell what happened here.
+_OF_SERVER = ("remote: ", "fatal: remote error: ")
 
 
 def _failure(status: int, said: str, most_bytes: int) -> TestbedError:
-    detail = "\n".join(map(plain, said.strip().splitlines()))
+    lines = [plain(line) for line in said.strip().splitlines()]
+    detail = "\n".join(lines)
+    own = "\n".join(line for line in lines if not line.startswith(_OF_SERVER))
     for words, message, hint in _MEANINGS:
-        if words in said:
+        if words in own:
             return FetchFailed(message, hint=hint, detail=detail)
     if status == -signal.SIGXFSZ:
         return SourceRefused(

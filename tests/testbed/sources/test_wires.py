@@ -26,6 +26,7 @@ from tests.testbed.sources.wires import (
     BACKEND,
     SSHD,
     SshForge,
+    free_port,
     https_forge,
     is_root,
     ssh_forge,
@@ -127,6 +128,23 @@ def test_deploy_key_that_the_forge_does_not_know_is_named(
     assert "does not know the deploy key" in found.said
 
 
+def test_repository_that_the_deploy_key_may_not_read_is_named(
+    by_ssh: Source, testbed: Testbed, sshd: SshForge
+):
+    sshd.refuse(by_ssh.public_key, "FATAL: R any lab key DENIED by fallthru")
+
+    found = confirmed(testbed)
+
+    assert found.said.startswith("The forge has no such repository, or does not let")
+
+
+def test_forge_over_ssh_that_is_down_is_named(by_ssh: Source, testbed: Testbed):
+    confirmed(testbed)
+    Source.objects.update(url=f"ssh://root@localhost:{free_port()}/forge.git")
+
+    assert "does not answer at this port" in fetched(testbed).said
+
+
 def test_private_key_and_folder_are_gone_after_a_fetch(
     by_ssh: Source, testbed: Testbed, monkeypatch: pytest.MonkeyPatch
 ):
@@ -182,6 +200,25 @@ def test_redirect_is_not_followed(web: tuple[str, Rules, list[str]], testbed: Te
 
     assert found.status == Fetch.Status.FAILED
     assert [path for path in asked if not path.startswith("/moved/")] == []
+    assert found.said.startswith("The address leads to another one.")
+
+
+def test_words_of_the_server_are_not_taken_for_gits_own(
+    web: tuple[str, Rules, list[str]], testbed: Testbed
+):
+    base, rules, _ = web
+    set_source(testbed, testbed.owner, f"{base}/lying/forge.git", "main", "")
+
+    found = fetched(testbed, rules)
+
+    assert found.said.startswith("git failed: fatal: remote error: Host key")
+
+
+def test_forge_that_is_down_is_named(testbed: Testbed):
+    url = f"https://localhost:{free_port()}/forge.git"
+    set_source(testbed, testbed.owner, url, "main", "")
+
+    assert "does not answer at this port" in fetched(testbed).said
 
 
 def test_repository_that_asks_for_a_password_is_named(

@@ -39,6 +39,11 @@ PermitRootLogin prohibit-password
 """
 
 
+# A server's own words, in the form of an error of git's protocol.
+_WORDS = b"ERR Host key verification failed\n"
+LIE = b"001e# service=git-upload-pack\n0000%04x%s0000" % (len(_WORDS) + 4, _WORDS)
+
+
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -55,6 +60,11 @@ class SshForge:
     def allow(self, public_line: str) -> None:
         """Let a deploy key fetch, and do nothing else."""
         only = 'restrict,command="git-shell -c \\"$SSH_ORIGINAL_COMMAND\\""'
+        (self.folder / "allowed").write_text(f"{only} {public_line}\n")
+
+    def refuse(self, public_line: str, said: str) -> None:
+        """Let a deploy key in and refuse what it asks for, as gitolite and GitHub do."""
+        only = f'restrict,command="echo {said} >&2; exit 1"'
         (self.folder / "allowed").write_text(f"{only} {public_line}\n")
 
     def change_key(self) -> None:
@@ -119,7 +129,16 @@ class HttpForge(BaseHTTPRequestHandler):
         if path.startswith("/moved/"):
             self.send_response(302)
             self.send_header("Location", self.path.replace("/moved/", "/"))
+            self.send_header("Content-Length", "0")
             self.end_headers()
+            return
+        if path.startswith("/lying/"):
+            self.send_response(200)
+            kind = "application/x-git-upload-pack-advertisement"
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(LIE)))
+            self.end_headers()
+            self.wfile.write(LIE)
             return
         environment = {
             **ENVIRONMENT,
