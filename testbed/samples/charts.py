@@ -135,7 +135,7 @@ def guest_load(testbed: Testbed, name: str, memory_mib: int, period: Period) -> 
 
 def host_load(host: Host, period: Period) -> Load:
     """Return the charts of a host, which is overloaded where it has no more."""
-    cpu, load = Line("cpu_percent", "of all CPUs"), Line("load", "in one minute")
+    cpu, load = Line("cpu_percent", "of all processors"), Line("load", "in one minute")
     memory, disk = Line("memory_bytes", "in use"), Line("disk_bytes", "in use")
     memory_bytes = host.memory_mib << 20
     charts = (

@@ -143,6 +143,13 @@ def test_failure_is_json_for_a_client_that_asks_for_it():
     assert json.loads(answer.content)["error"] == "The server failed."
 
 
+def test_page_of_a_failure_looks_as_the_others_do():
+    found = failed(RequestFactory().get("/")).content.decode()
+
+    assert "<main" in found
+    assert "css/tokens.css" in found
+
+
 def test_page_for_a_wrong_method_names_the_right_one(browser: Client):
     answer = browser.delete("/hosts/")
 
