@@ -34,11 +34,14 @@ HOST_GAUGES: dict[str, tuple[str, Value]] = {
         lambda host: None if host.checked_at is None else not host.problem,
     ),
     "cpus": ("The processors of the host.", lambda host: host.cpus),
-    "load1": ("The load average of one minute.", lambda host: host.load),
+    "load1": (
+        "The load average of one minute.",
+        lambda host: host.load if host.is_answering else None,
+    ),
     "memory_bytes": ("The memory of the host.", lambda host: host.memory_mib << 20),
     "memory_free_bytes": (
         "The memory that is free, with caches that the kernel would give back.",
-        lambda host: host.free_memory_mib << 20,
+        lambda host: host.free_memory_mib << 20 if host.is_answering else None,
     ),
     "disk_bytes": (
         "The size of the file system with the guests' disks.",
@@ -46,7 +49,7 @@ HOST_GAUGES: dict[str, tuple[str, Value]] = {
     ),
     "disk_free_bytes": (
         "The free space of the file system with the guests' disks.",
-        lambda host: host.disk_free_bytes,
+        lambda host: host.disk_free_bytes if host.is_answering else None,
     ),
     "checked_timestamp_seconds": (
         "When the host was last observed, since 1970.",

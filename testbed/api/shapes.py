@@ -26,8 +26,10 @@ def instructions_of(run: Run) -> list[dict[str, object]]:
 def host_json(host: Host, guests: int, *, for_admin: bool) -> dict[str, object]:
     """Return a host as its page shows it, and to lab admins the place of its SSH.
 
-    `guests` is how many run there. What was not observed yet is null.
+    `guests` is how many run there. What was not observed yet is null, and so are load
+    and free space of a host that did not answer the last look.
     """
+    measured = host.is_answering
     shape: dict[str, object] = {
         "name": host.name,
         "main": host.is_main,
@@ -36,12 +38,16 @@ def host_json(host: Host, guests: int, *, for_admin: bool) -> dict[str, object]:
         "drained": host.drained_words or None,
         "guests": guests,
         "cpus": host.cpus or None,
-        "load": host.load if host.cpus else None,
-        "cpu_percent": host.cpu_percent,
+        "load": host.load if measured and host.cpus else None,
+        "cpu_percent": host.cpu_percent if measured else None,
         "memory_mib": host.memory_mib or None,
-        "free_memory_mib": host.free_memory_mib if host.memory_mib else None,
+        "free_memory_mib": host.free_memory_mib
+        if measured and host.memory_mib
+        else None,
         "disk_bytes": host.disk_bytes or None,
-        "free_disk_bytes": host.disk_free_bytes if host.disk_bytes else None,
+        "free_disk_bytes": host.disk_free_bytes
+        if measured and host.disk_bytes
+        else None,
         "runs_with": host.domain_type,
         "datapath": host.datapath,
         "versions": host.versions,

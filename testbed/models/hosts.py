@@ -168,6 +168,11 @@ class Host(HostAccess):
         )
 
     @property
+    def is_answering(self) -> bool:
+        """Whether the last look got an answer; else load and free space are old."""
+        return not self.problem
+
+    @property
     def availability(self) -> str:
         """Return `online`, `overloaded`, `offline`, or `unknown` before any check."""
         if self.problem:

@@ -105,6 +105,7 @@ def test_hosts_and_guests_are_as_last_observed(
     assert found["testbed_host_up", main] == 1
     assert found["testbed_host_up", (("host", "host-b"),)] == 0
     assert found["testbed_host_load1", main] == 9.8
+    assert ("testbed_host_load1", (("host", "host-b"),)) not in found
     assert found["testbed_host_memory_free_bytes", main] == 256 << 20
     assert found["testbed_host_cpu_busy_seconds_total", main] == 12.5
     assert found["testbed_host_disk_free_bytes", main] == 400

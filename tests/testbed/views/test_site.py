@@ -73,6 +73,35 @@ def test_hosts_are_json_for_programs_with_their_addresses_for_admins(
     assert answers["olive"]["main"]["state"] == "unknown"
 
 
+def test_host_that_does_not_answer_shows_its_size_and_no_old_load(
+    client: Client, admin: User, hosts: tuple[Host, Host]
+) -> None:
+    Host.objects.filter(name="host-b").update(
+        cpus=8,
+        load=6.5,
+        cpu_percent=81.0,
+        memory_mib=16 * 1024,
+        free_memory_mib=5 * 1024,
+        disk_bytes=100 << 30,
+        disk_free_bytes=40 << 30,
+        problem="Host host-b did not answer.",
+        checked_at=timezone.now(),
+    )
+    client.force_login(admin)
+
+    page = visible(client.get("/hosts/host-b/").content.decode())
+    found = client.get("/hosts/", headers={"Accept": "application/json"}).json()
+
+    assert "16 GiB" in page
+    assert "100.0 GiB" in page
+    for old in ("6.5", "81 %", "5 GiB", "40.0 GiB"):
+        assert old not in page.replace("16 GiB", "")
+    away = next(host for host in found["hosts"] if host["name"] == "host-b")
+    assert (away["cpus"], away["memory_mib"]) == (8, 16 * 1024)
+    measured = ("load", "cpu_percent", "free_memory_mib", "free_disk_bytes")
+    assert {away[key] for key in measured} == {None}
+
+
 def test_remark_about_a_host_that_is_online_is_shown(
     page: Client, hosts: tuple[Host, Host]
 ):
