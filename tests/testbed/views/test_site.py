@@ -262,6 +262,8 @@ def test_page_is_compressed_for_a_browser_that_accepts_it(browser: Client) -> No
 STYLES = "/static/css/blocks/table.css"
 
 
+# A response that is closed looks for connections of the database to close.
+@pytest.mark.django_db
 def test_static_text_is_compressed_for_a_browser_that_accepts_it(client: Client):
     plain = client.get(STYLES)
     packed = client.get(STYLES, headers={"accept-encoding": "gzip, br"})
@@ -290,6 +292,7 @@ def test_static_text_that_is_there_already_is_not_sent_again(client: Client):
     assert again.status_code == 304
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("extra", [{"range": "bytes=0-9"}, {}])
 def test_part_of_a_static_file_and_its_head_stay_plain(
     client: Client, extra: dict[str, str]
