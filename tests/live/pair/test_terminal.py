@@ -1,8 +1,10 @@
 """The command `testbed` at real guests, on main and behind a Debian 13 host."""
 
+import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import pytest
 from tests.live.pair.conftest import SLUG
 from tests.live.pair.test_consoles import SHELL
 from tests.live.stack import CHECKOUT, Stack
-from tests.live.watch import Guest, wait_until
+from tests.live.watch import DATA, Guest, wait_until
 
 pytestmark = pytest.mark.live
 GUESTS = ("near", "away")
@@ -27,7 +29,7 @@ TOKEN = """
 from django.contrib.auth.models import User
 from testbed.access.tokens import make_token
 owner = User.objects.get(username="owner")
-print(make_token(owner, "terminal", ("run", "edit"), 1)[1])
+print(make_token(owner, "terminal", ("run", "edit", "manage"), 1)[1])
 """
 
 
@@ -110,10 +112,10 @@ def run(environment: dict[str, str], folder: Path, *words: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=2 * PATIENCE_S,
+        timeout=10 * PATIENCE_S,
     )
     assert done.returncode == 0, (done.stdout, done.stderr)
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("guest", GUESTS)
@@ -157,3 +159,40 @@ def test_interrupt_ends_the_command_in_real_guests_of_both_hosts(
         assert window.end() == 130
 
     assert not any(sleepers())
+
+
+def test_whole_cycle_of_a_folder_on_two_hosts(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    folder, name = tmp_path / "cycle", "owner/cycle"
+    shutil.copytree(DATA / "pair", folder)
+    mine = {
+        key: value for key, value in environment.items() if key != "TESTBED_PROJECT"
+    }
+
+    def testbed(*words: str) -> str:
+        return run(mine, folder, *words)
+
+    testbed("check")
+    said = testbed("up")
+    assert f"{name} was made." in said
+    assert "succeeded" in said
+    shown = json.loads(testbed("status", "--json"))
+    assert shown["condition"] == "up"
+    hosts = {guest["guest"]: guest["host"] for guest in shown["guest_list"]}
+    assert sorted(hosts) == sorted(GUESTS)
+    assert len(set(hosts.values())) == 2
+    assert f"{name} is as the folder wants it." in testbed("diff")
+    (folder / "note").write_text("for both")
+    testbed("sync")
+    testbed("push", "@all", "note", "/tmp/note")
+    assert "for both" in testbed("exec", "@all", "--", "cat", "/tmp/note")
+    testbed("fetch", "@all", "/tmp/note", "--to", "came")
+    came = [path.read_text() for path in (folder / "came").rglob("note")]
+    assert came == ["for both"] * 2
+    testbed("snapshot", "create", "-s", "before", "-a")
+    # The list is that of the last look.
+    wait_until(lambda: "before" in testbed("snapshot", "list"))
+    assert "succeeded" in testbed("down")
+    testbed("testbeds", "destroy", name, "--yes")
+    assert name not in testbed("testbeds", "list")

@@ -12,7 +12,7 @@ def accounts_on(page: str) -> list[str]:
     """Return the accounts as the page lists them."""
     return [
         " ".join(name.split())
-        for name in re.findall(r'<th scope="row"[^>]*>\s*([^<]+)', page)
+        for name in re.findall(r'<th scope="row"[^>]*>\s*<span[^>]*>([^<]+)', page)
     ]
 
 
