@@ -52,11 +52,14 @@ class _Known:
 def save_conditions(testbeds: TestbedQuerySet, look: Look) -> None:
     """Save the missing parts of these testbeds, and their conditions where they differ.
 
-    A condition that a run has changed meanwhile stays.
+    A condition that a run has changed meanwhile stays, and so does that of a testbed that
+    `testbeds` leaves out by now, as when a run has begun.
     """
     rows = list(testbeds.only("slug", "condition"))
-    statuses, runs = _statuses(testbeds), _last_runs(testbeds)
-    missing = known_missing(testbeds)
+    # The same for each question: a testbed without answers would be partial.
+    same = Testbed.objects.filter(pk__in=[row.pk for row in rows])
+    statuses, runs = _statuses(same), _last_runs(same)
+    missing = known_missing(same)
     for row in rows:
         known = _Known(
             statuses.get(row.pk, {}),
@@ -66,7 +69,7 @@ def save_conditions(testbeds: TestbedQuerySet, look: Look) -> None:
         )
         condition = _condition(row, known)
         if condition != row.condition:
-            unchanged = Testbed.objects.filter(pk=row.pk, condition=row.condition)
+            unchanged = testbeds.filter(pk=row.pk, condition=row.condition)
             unchanged.update(condition=condition)
 
 

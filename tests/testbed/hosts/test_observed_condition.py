@@ -261,3 +261,28 @@ def test_condition_that_a_run_saved_meanwhile_stays(
     save_conditions(Testbed.objects.all(), Look(Changing({})))
 
     assert condition(testbed) == Condition.DOWN
+
+
+def test_run_that_begins_while_conditions_are_saved_leaves_its_testbed_up(
+    testbed: Testbed, kept: Hosts, state: State, owner: User
+) -> None:
+    ran(testbed, owner, Command.UP, Run.Status.SUCCEEDED)
+    is_now(testbed, Condition.UP)
+    obey(testbed, kept, Command.UP)
+    observe_all(kept)
+    queries: list[str] = []
+
+    def begin_after(execute, *query):
+        answer = execute(*query)
+        queries.append(query[0])
+        if len(queries) == 1:
+            ran(testbed, owner, Command.POWER, Run.Status.RUNNING)
+        return answer
+
+    changing = Run.objects.changing().begun()
+    idle = Testbed.objects.exclude(pk__in=changing.values("testbed"))
+    with connection.execute_wrapper(begin_after):
+        save_conditions(idle, Look())
+
+    assert len(queries) > 1
+    assert condition(testbed) == Condition.UP
