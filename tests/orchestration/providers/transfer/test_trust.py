@@ -17,7 +17,7 @@ from tests.orchestration.providers.transfer.pushing import MIB, blob_of
 
 
 def test_damaged_arrival_is_discarded_and_gets_no_name(push, scope, monkeypatch):
-    data = os.urandom(3 * MIB)
+    data = b"?" + os.urandom(3 * MIB)
     source = push.image(data)
     # A disk that returns something else than what was written to it.
     reads = "while read -r place length; do"
