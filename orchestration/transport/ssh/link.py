@@ -393,7 +393,7 @@ class Link(paramiko.Transport):
     ) -> paramiko.Channel:
         """Open a channel as paramiko's `open_session` does, or leave it when stopped.
 
-        On the caller's thread: with another one for each, two hundred commands that
+        On the caller's thread: with another one for each, fifty commands that
         begin at once took a tenth longer. A channel that nobody waits for any more is
         closed by `_parse_channel_open_success`.
         """
