@@ -79,7 +79,7 @@ class StateLine(Static):
             left = max(0, round(self._again_at - time.monotonic()))
             again = f"Asked again in {left} s." if left else "Asking again."
             old = f"Shown is what was seen at {clock}." if self._at else ""
-            words = (problem.message, problem.hint, old, again)
+            words = (problem.message, old, again, problem.hint)
             return " ".join(safe(one, 300) for one in words if one)
         if not self._at:
             return "Asking the server…"
