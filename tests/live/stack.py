@@ -289,8 +289,10 @@ class Stack:
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:
-            _signal_group(process, signal.SIGKILL)
-            process.wait(5)
+            pass
+        # Its children may outlive it.
+        _signal_group(process, signal.SIGKILL)
+        process.wait(5)
 
     def stop_all(self) -> None:
         """End everything that was started."""
