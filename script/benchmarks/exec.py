@@ -17,6 +17,7 @@ from statistics import median
 from benchmarks.execution.contestants import (
     ANSIBLE,
     ASYNCSSH,
+    OUR_LINE,
     OURS,
     Contestant,
     Tools,
@@ -174,6 +175,9 @@ class Contest:
             self._table.add(f"  {title}", 1000 * seconds, "ms")
         ratio = ours / found[ASYNCSSH]
         self._table.add("  ratio to asyncssh", ratio, at_most=WARM)
+        if OUR_LINE in found:
+            same = ours / found[OUR_LINE]
+            self._table.add("  ratio to asyncssh with our line", same)
         if ANSIBLE in found:
             times = found[ANSIBLE] / ours
             self._table.add(

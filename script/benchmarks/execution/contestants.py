@@ -23,6 +23,7 @@ from benchmarks.peers.site import CannotRun
 TIMEOUT_S = 900
 OURS = "ours"
 ASYNCSSH = "asyncssh"
+OUR_LINE = "asyncssh, our line"
 ANSIBLE = "ansible, raw"
 
 
@@ -148,6 +149,17 @@ class Asyncssh(Library):
     """The library asyncssh."""
 
     title, module = ASYNCSSH, "with_asyncssh"
+    line: ClassVar[str] = "plain"
+
+    def words(self) -> list[str]:
+        """Return also which line it sends."""
+        return [*super().words(), self.line]
+
+
+class AsyncsshOurLine(Asyncssh):
+    """It with the line of ours, which any login shell takes and cancel finds."""
+
+    title, line = OUR_LINE, "our-line"
 
 
 class ParallelSSH(Library):
@@ -316,7 +328,7 @@ def install(venv: Path, requirements: Path) -> None:
 
 def all_of(site: Site, tools: Tools, against: Sequence[str]) -> Sequence[Contestant]:
     """Return ours and then the others, of `against` those whose titles begin so."""
-    kinds = (Asyncssh, ParallelSSH, OpenSSH, Clush, Ansible, Pyinfra)
+    kinds = (Asyncssh, AsyncsshOurLine, ParallelSSH, OpenSSH, Clush, Ansible, Pyinfra)
     wanted = tuple(against) or ("",)
     others = [kind for kind in kinds if kind.title.startswith(wanted)]
     return [kind(site, tools) for kind in (Ours, *others)]

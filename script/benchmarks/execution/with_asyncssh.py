@@ -1,4 +1,8 @@
-"""asyncssh as a contestant; see `driver`. Its words: key, known hosts, jump host."""
+"""asyncssh as a contestant; see `driver`.
+
+Its words: key, known hosts, jump host, and "plain" or "our-line". With the latter it
+sends the line that the product sends, so that what the targets do is the same.
+"""
 
 import asyncio
 import shlex
@@ -8,6 +12,9 @@ import time
 import asyncssh
 
 from benchmarks.execution.driver import Case, require_lines, serve
+from orchestration.transport.base import Command
+from orchestration.transport.processes.login_shell import MARK, for_any_shell
+from orchestration.transport.processes.tags import wrap_line
 
 USER = "root"
 
@@ -15,7 +22,8 @@ USER = "root"
 class Asyncssh:
     """All targets at once in one event loop."""
 
-    def __init__(self, key: str, known_hosts: str, jump: str) -> None:
+    def __init__(self, key: str, known_hosts: str, jump: str, line: str) -> None:
+        self._line = our_line if line == "our-line" else shlex.join
         self._loop = asyncio.new_event_loop()
         self._jump = jump
         self._kept: dict[str, asyncssh.SSHClientConnection] = {}
@@ -47,13 +55,14 @@ class Asyncssh:
         seconds = time.perf_counter() - started
         if any(one.exit_status for one in found):
             raise ValueError("a command failed")
-        require_lines([str(one.stdout).splitlines() for one in found], case)
+        printed = (str(one.stdout).removeprefix(MARK.decode()) for one in found)
+        require_lines([text.splitlines() for text in printed], case)
         return seconds
 
     async def _all(self, case: Case) -> list[asyncssh.SSHCompletedProcess]:
         if case["has_jump"] and self._jump not in self._kept:
             self._kept[self._jump] = await asyncssh.connect(self._jump, **self._options)
-        line = shlex.join(case["words"])
+        line = self._line(case["words"])
         runs = (self._one(target, line) for target in case["addresses"])
         return await asyncio.gather(*runs)
 
@@ -70,6 +79,11 @@ class Asyncssh:
             self._kept[name].close()
             await self._kept[name].wait_closed()
         self._kept.clear()
+
+
+def our_line(words: list[str]) -> str:
+    """Return the line that the product sends for a command."""
+    return for_any_shell(wrap_line(Command(tuple(words)), "bench.1.1", sudo=False))
 
 
 if __name__ == "__main__":
