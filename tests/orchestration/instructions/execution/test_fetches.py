@@ -171,7 +171,7 @@ def test_file_that_the_user_may_not_read_is_told_and_nothing_kept(
     task: Task, source: Path
 ) -> None:
     for folder in source.parents[:4]:
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o755)
     (source / "big").chmod(0o600)
 
     with pytest.raises(CommandFailed) as failure:

@@ -126,7 +126,7 @@ def test_user_without_the_right_gets_a_sentence_and_leaves_nothing(
 def test_files_belong_to_the_user_who_was_chosen(task: Task, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o755)
 
     push_files(pushing(task, "tools", tmp_path / "to", user="nobody"))
 
