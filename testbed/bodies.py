@@ -155,7 +155,7 @@ class BoundedRequest(WebRequest):
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             f"The request is too large: at most {UPLOAD_BYTES // MIB} MiB where files "
             f"are uploaded, {SIGNED_IN_BYTES // MIB} MiB elsewhere, and "
-            f"{ANONYMOUS_BYTES // MIB} MiB without a session. Sign in, or send less.",
+            f"{ANONYMOUS_BYTES // MIB} MiB without a session or token. Sign in, or send less.",
         )
 
     def _refuse(self, status: HTTPStatus, words: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from testbed.access.visibility import Request
@@ -13,7 +13,7 @@ from testbed.pages.streaming import note, while_made
 from testbed.testbeds.uploads import MAX_BYTES
 
 BINARY = "application/octet-stream"
-MOST_SHOWN = 20
+MOST_KIND = 100
 
 
 def content_of(*kinds: str) -> dict[str, Any]:
@@ -42,13 +42,17 @@ def kind_of(request: Request, kinds: Mapping[str, str]) -> str:
     """Return what the content type of a body stands for. Raises: Refused (415)."""
     found = kinds.get(request.content_type or "")
     if found is None:
-        said = (request.content_type or "none")[:MOST_SHOWN]
         raise Refused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"The content type is {said}, not one of {', '.join(kinds)}.",
+            f"The content type is {kind_sent(request)}, not one of {', '.join(kinds)}.",
             hint="Say with `Content-Type` how it is packed.",
         )
     return found
+
+
+def kind_sent(request: HttpRequest) -> str:
+    """Return the content type of a body, as a refusal names it."""
+    return (request.content_type or "none")[:MOST_KIND]
 
 
 def sent(

@@ -295,8 +295,11 @@ def _client_plan(wish: CommandWish) -> PlanJson | None:
         return None
     try:
         plan: PlanJson = json.loads(Plan.from_json(json.dumps(wish.plan)).to_json())
-    except RecursionError as exc:
-        raise StateError("The `plan` is none.", hint="Send what was planned.") from exc
+    except (RecursionError, StateError) as exc:
+        raise StateError(
+            "The `plan` cannot be read.",
+            hint="Send it as `Plan.to_json()` writes it, or leave it out.",
+        ) from exc
     return plan
 
 

@@ -4,7 +4,7 @@ An operation is parse, visibility, the function that the page's view calls too, 
 Operation ids are the names of the functions, where none is given, and stay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -27,6 +27,7 @@ from testbed.api.accounts import (
     ssh_keys,
     tokens,
 )
+from testbed.api.content import kind_sent
 from testbed.api.guests import (
     answers,
     captures,
@@ -234,10 +235,9 @@ def refuse_body(request: HttpRequest, exc: HttpError) -> HttpResponse:
     if exc.status_code != HTTPStatus.BAD_REQUEST:
         return problem_answer(TestbedError(exc.message), exc.status_code)
     if request.content_type != JSON:
-        found = (request.content_type or "none")[:MOST_SHOWN]
         problem = Refused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"The content type is {found}, not {JSON}.",
+            f"The content type is {kind_sent(request)}, not {JSON}.",
             hint=f"Send JSON, with `Content-Type: {JSON}`.",
         )
         return problem_answer(problem)
@@ -253,7 +253,7 @@ def refuse_body(request: HttpRequest, exc: HttpError) -> HttpResponse:
 def refuse_values(request: HttpRequest, exc: ValidationError) -> HttpResponse:
     """Answer values that are not as the operation takes them, each with its place."""
     found = [
-        {"where": ".".join(map(str, error["loc"])), "message": str(error["msg"])}
+        {"where": _where(error["loc"]), "message": _message(error)}
         for error in exc.errors[:MOST_SHOWN]
     ]
     words = "The request is not valid"
@@ -266,7 +266,24 @@ def refuse_values(request: HttpRequest, exc: ValidationError) -> HttpResponse:
     return problem_answer(problem, errors=found)
 
 
+def _message(error: Mapping[str, Any]) -> str:
+    """Return why a value is refused, without the names of our classes."""
+    if error["type"] in ("model_type", "model_attributes_type"):
+        return "Input should be an object"
+    return str(error["msg"])
+
+
+def _where(loc: Sequence[str | int]) -> str:
+    """Return a value's place: `body`, `query` or `path`, and the way in it."""
+    return ".".join((str(loc[0]), *_way(loc)))
+
+
 def _place(loc: Sequence[str | int]) -> str:
-    """Return a value's place for a sentence, without the names of our parameters."""
+    """Return a value's place for a sentence."""
+    return ".".join(_way(loc)) or "The body"
+
+
+def _way(loc: Sequence[str | int]) -> list[str]:
+    """Return the keys and indexes that lead to a value, without our parameter's name."""
     own = 2 if loc[:1] == ("body",) else 1
-    return ".".join(map(str, loc[own:])) or "The body"
+    return list(map(str, loc[own:]))

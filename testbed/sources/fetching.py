@@ -144,8 +144,9 @@ def _address_of(place: Place) -> Address | None:
     try:
         found = resolve(place.host, place.port)
     except (OSError, UnicodeError) as exc:
+        why = getattr(exc, "strerror", None) or str(exc)
         raise FetchFailed(
-            f"The name {place.host} has no address: {exc}", hint="Correct it."
+            f"The name {place.host} has no address: {why}.", hint="Correct it."
         ) from exc
     refused = addresses_of_lab(own_addresses())
     return choose(found, settings.GIT_NETWORKS, NETWORKS_SETTING, refused=refused)

@@ -346,7 +346,7 @@ _MEANINGS: Sequence[tuple[str, str, str]] = (
     (
         "couldn't find remote ref",
         "The repository has no such branch.",
-        "Correct the branch.",
+        "Push it, or correct the branch.",
     ),
     (
         "Host key verification failed",

@@ -63,7 +63,7 @@ def place_of(text: str, protocols: frozenset[str] = frozenset(_PORTS)) -> Place:
     protocol, _, rest = url.partition("://")
     if not rest:
         protocol, found = "ssh", _SHORT.fullmatch(url)
-    elif "@" in rest.partition("/")[0] and protocol == "https":
+    elif _has_secret(protocol, rest.partition("/")[0]):
         raise SourceRefused(
             "The address of a repository has no user or password.",
             hint="For one that is not public, use ssh and its deploy key.",
@@ -71,7 +71,9 @@ def place_of(text: str, protocols: frozenset[str] = frozenset(_PORTS)) -> Place:
     else:
         found = _FORMS[protocol].fullmatch(url) if protocol in _FORMS else None
     if found is None or protocol not in protocols:
-        raise SourceRefused("This is no address of a repository.", hint=EXAMPLE)
+        raise SourceRefused(
+            "This is no address of a repository over https or ssh.", hint=EXAMPLE
+        )
     parts = found.groupdict()
     if ".." in parts["path"].split("/"):
         raise SourceRefused("The repository's path has `..`.", hint=EXAMPLE)
@@ -82,6 +84,12 @@ def place_of(text: str, protocols: frozenset[str] = frozenset(_PORTS)) -> Place:
         raise SourceRefused("The port is none.", hint=EXAMPLE)
     host, user = (parts.get("host") or "").lower(), parts.get("user") or ""
     return Place(url, protocol, host, port, user)
+
+
+def _has_secret(protocol: str, host: str) -> bool:
+    """Return whether the part before the path has a password, or a user of https."""
+    user, at, _ = host.rpartition("@")
+    return bool(at) and (protocol == "https" or (protocol == "ssh" and ":" in user))
 
 
 def branch_of(text: str) -> str:

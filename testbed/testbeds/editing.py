@@ -42,15 +42,25 @@ class Opened:
 
 
 class EditConflict(TestbedError):
-    """The file is not the one that was loaded; `now` is its current content."""
+    """The file is not the one of the digest `seen`; `now` is its current content."""
 
-    def __init__(self, now: Opened) -> None:
-        what = "was deleted" if now.is_new else "was changed"
-        super().__init__(
-            f"{now.path} {what} by another user since you opened it.",
-            hint="Nothing was saved. Compare the two texts, then decide.",
-        )
+    def __init__(self, now: Opened, seen: str | None) -> None:
+        hint = "Nothing was saved. Compare the two, then decide."
+        if now.is_new:
+            hint = "Nothing was saved. Save it as a new file, or leave it."
+        super().__init__(_conflict(now, seen), hint=hint)
         self.now = now
+
+
+def _conflict(now: Opened, seen: str | None) -> str:
+    """Return how a file differs from the one that a save expects."""
+    if now.is_new:
+        if seen is None:
+            return f"There is no file {now.path}."
+        return f"{now.path} was deleted since you opened it."
+    if seen == "":
+        return f"There is already a file {now.path}."
+    return f"{now.path} was changed since you opened it."
 
 
 def open_file(testbed: Testbed, path: str, reader: User) -> Opened:
@@ -90,7 +100,7 @@ def require_seen(now: Opened, seen: str | None) -> None:
     "" is the digest of no file; None replaces whatever is there. Raises: EditConflict.
     """
     if now.digest != seen and (seen is not None or now.is_new):
-        raise EditConflict(now)
+        raise EditConflict(now, seen)
 
 
 def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -> None:
@@ -101,7 +111,7 @@ def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -
     with files_locked(testbed):
         now = open_file(testbed, path, by)
         if now.digest != seen or now.text is None:
-            raise EditConflict(now)
+            raise EditConflict(now, seen)
         before = b"" if now.is_new else testbed.project.file(path).read_bytes()
         update_files(testbed, {path: put_back(typed, before)})
     record_act(by, Act.EDIT, testbed, f"saved {path}")

@@ -157,7 +157,7 @@ def update_files(
     here = list_files(testbed)
     kept = {path: size for path, size in here.items() if path not in without}
     check_bounds({**dict.fromkeys(kept, b""), **files})
-    _require_no_file_above(kept.keys() | files.keys())
+    require_no_file_above(kept.keys() | files.keys())
     found = sum(kept[path] for path in kept.keys() - files.keys()) + _bytes_of(files)
     trashed = sum(here[path] for path in to_trash) if settings.TRASH_DAYS else 0
     is_more = found + trashed > sum(here.values())
@@ -182,7 +182,7 @@ def _remove_empty_above(testbed: Testbed, path: str) -> None:
             testbed.project.file(str(folder)).rmdir()
 
 
-def _require_no_file_above(paths: Collection[str]) -> None:
+def require_no_file_above(paths: Collection[str]) -> None:
     """Refuse a file at the place of a folder. Raises: PathOutside."""
     above = {str(each) for path in paths for each in PurePosixPath(path).parents}
     if clash := sorted(above & set(paths)):

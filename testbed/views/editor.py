@@ -120,7 +120,7 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
     seen, chosen = form.cleaned_data["seen"], form.cleaned_data["take"]
     if chosen:
         text = _taken(form, opened, typed)
-        conflict = EditConflict(opened)
+        conflict = EditConflict(opened, seen)
         return _page(request, testbed, opened, text=text, conflict=conflict)
     try:
         save_text(testbed, opened.path, typed, request.user, seen=seen)

@@ -1,8 +1,9 @@
 """When a testbed that is up ends, and what happens then."""
 
 from datetime import datetime
+from typing import Annotated
 
-from ninja import Router
+from ninja import Field, Router
 from pydantic import BaseModel
 
 from testbed.access.permissions import Act
@@ -33,7 +34,7 @@ class EndWish(Wish):
     """
 
     until: Words | None = None
-    hours: Words | None = None
+    hours: Words | Annotated[float, Field(strict=True)] | None = None
     at_end: Words | None = None
 
 
@@ -53,7 +54,8 @@ def change_expiry(
     if wish.at_end is not None:
         choose(testbed, request.user, wish.at_end, now)
     else:
-        form = {"extend": ""} | wish.model_dump(exclude_none=True)
+        sent = wish.model_dump(exclude_none=True)
+        form = {"extend": "", **{name: str(value) for name, value in sent.items()}}
         until = wanted_end(form, expiry_of(testbed), now)
         extend(testbed, request.user, until, now)
     found = testbed_of(request, account, name, Act.SEE)

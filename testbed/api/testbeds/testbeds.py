@@ -118,7 +118,7 @@ def list_testbeds(
     require_scope(request.user, Act.SEE)
     wish = ListWish.of(filters.model_dump())
     if wish.notes:
-        raise TestbedError(wish.notes[0], hint="See docs/testbeds.md.")
+        raise TestbedError((wish.wrong or wish.notes)[0], hint="See docs/testbeds.md.")
     found, count = page_of(request, response, listed(request.user, wish), paging)
     rows = rows_for(request.user, found)
     return {"items": [testbed_shape(row) for row in rows], "count": count}

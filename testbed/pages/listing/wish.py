@@ -66,8 +66,8 @@ FILTERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
 class ListWish:
     """The part of the list to show, and its order.
 
-    `filters` has the values of `FILTERS` that are set; `notes` are sentences about the
-    values of the address that were not followed.
+    `filters` has the values of `FILTERS` that are set; `wrong` are sentences about the
+    values of the address that are none, and `notes` about all that were not followed.
     """
 
     whose: Whose = Whose.ALL
@@ -76,12 +76,14 @@ class ListWish:
     sort: str = "name"
     is_descending: bool = False
     notes: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "ListWish":
         """Read an address; a wrong value has its usual one, and a note."""
         values = {name: _clean(value) for name, value in query.items()}
-        notes = list(_notes(values))
+        wrong = tuple(_wrong(values))
+        notes = [f"{sentence} It was left out." for sentence in wrong]
         if len(query.get("q", "")) > MOST_TEXT:
             notes.append(f"The search is for the first {MOST_TEXT} characters.")
         sort = values.get("sort", "")
@@ -98,6 +100,7 @@ class ListWish:
             sort.removeprefix("-"),
             sort.startswith("-"),
             tuple(notes),
+            wrong,
         )
 
     @property
@@ -150,7 +153,7 @@ def _clean(text: str) -> str:
     return text.replace("\0", "").strip()[:MOST_TEXT]
 
 
-def _notes(values: Mapping[str, str]) -> Iterator[str]:
+def _wrong(values: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each value that is none of its parameter."""
     parts = {whose.value: "" for whose in Whose}
     known = {"sort": ("order", SORT_WORDS), "whose": ("part", parts), **FILTERS}
@@ -158,4 +161,4 @@ def _notes(values: Mapping[str, str]) -> Iterator[str]:
         value = values.get(name)
         if value and options and value not in options:
             shown = value[:MOST_SHOWN]
-            yield f"The list has no {word.lower()} named {shown!r}; that was left out."
+            yield f"The list has no {word.lower()} named {shown!r}."

@@ -26,7 +26,7 @@ from testbed.access.limits import LimitReached, require_files
 from testbed.access.permissions import Act, may, record_act
 from testbed.models import Testbed, Upload
 from testbed.testbeds.editing import open_file, require_seen
-from testbed.testbeds.files import files_locked
+from testbed.testbeds.files import files_locked, require_no_file_above
 from testbed.testbeds.stored_files import (
     count_again,
     digesting,
@@ -79,6 +79,7 @@ def begin(
     kept = list_files(testbed)
     require_seen(open_file(testbed, plain, user), _expected(seen))
     check_bounds(dict.fromkeys((*kept, plain), b""))
+    require_no_file_above((*kept, plain))
     others = sum(kept[name] for name in kept.keys() - {plain})
     with transaction.atomic():
         wait_for_other_uploads(testbed.owner, user)

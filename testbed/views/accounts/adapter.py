@@ -25,8 +25,10 @@ from testbed.models import Invitation
 from testbed.views.accounts.refusals import not_invited, not_signed_in, too_many
 from testbed.views.problems import wants_json
 
+# A directory's names are the same in capitals and small letters, others are not.
 NO_MATCH = (
-    "This name and this password do not belong together. Both are case-sensitive."
+    "This name and this password do not belong together. Check capitals and small "
+    "letters."
 )
 # In the session: the invitation with whose link its visitor came.
 INVITED = "invitation"

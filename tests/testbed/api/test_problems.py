@@ -104,8 +104,7 @@ def test_values_are_refused_with_their_places(ask: Ask):
     answer = ask("POST", "/testbeds", {"name": 1, "surprise": True})
 
     places = {error["where"] for error in said(answer, 422)["errors"]}
-    assert any(place.endswith("name") for place in places)
-    assert any(place.endswith("surprise") for place in places)
+    assert {"body.name", "body.surprise"} <= places
     sentence = "name: Input should be a valid string."
     assert answer.json()["detail"] == sentence
 
@@ -115,7 +114,33 @@ def test_sentence_names_a_value_as_the_program_wrote_it(ask: Ask):
     body = said(ask("POST", "/testbeds", b"[]"), 422)
 
     assert query["detail"].startswith("per_page: ")
-    assert body["detail"].startswith("The body: ")
+    assert query["errors"][0]["where"] == "query.per_page"
+    assert body["detail"] == "The body: Input should be an object."
+    assert body["errors"][0]["where"] == "body"
+
+
+def test_other_content_type_is_named_whole(ask: Ask):
+    kind = "application/x-www-form-urlencoded"
+
+    answer = ask("POST", "/testbeds", b"name=a", kind=kind)
+
+    assert said(answer, 415)["detail"] == (
+        f"The content type is {kind}, not application/json."
+    )
+
+
+def test_order_that_the_list_has_not_is_refused_in_one_sentence(ask: Ask):
+    answer = ask("GET", "/testbeds?sort=password")
+
+    assert said(answer, 422)["detail"] == "The list has no order named 'password'."
+
+
+def test_plan_that_is_none_is_named(ask: Ask, testbed: Testbed):
+    wish = {"command": "up", "plan": {"command": "up"}}
+
+    answer = ask("POST", "/testbeds/olive/lab/runs", wish)
+
+    assert said(answer, 422)["detail"] == "The `plan` cannot be read."
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def test_file_is_made_read_and_replaced_by_its_tag(ask: Ask):
     assert made.status_code == 201
     assert tag == f'"{sha256(b"one").hexdigest()}"'
     assert replaced.status_code == 200
-    assert "was changed" in said(stale, 412)["detail"]
+    assert said(stale, 412)["detail"] == "setup.sh was changed since you opened it."
     assert read.content == b"two"
     assert read.headers["ETag"] == replaced.headers["ETag"]
 
@@ -194,15 +194,19 @@ def test_file_that_was_read_is_not_sent_again(ask: Ask):
 
 
 @pytest.mark.parametrize(
-    ("header", "status"),
-    [({}, 428), ({"If_None_Match": "*"}, 412), ({"If_Match": '"0"'}, 412)],
+    ("header", "status", "words"),
+    [
+        ({}, 428, "does not say which content it replaces"),
+        ({"If_None_Match": "*"}, 412, "There is already a file setup.sh."),
+        ({"If_Match": '"0"'}, 412, "setup.sh was changed since you opened it."),
+    ],
 )
 def test_save_that_does_not_know_the_present_file_is_refused(
-    ask: Ask, header: dict[str, str], status: int
+    ask: Ask, header: dict[str, str], status: int, words: str
 ):
     ask("PUT", FILE, b"one", If_None_Match="*")
 
-    said(ask("PUT", FILE, b"two", **header), status)
+    assert words in said(ask("PUT", FILE, b"two", **header), status)["detail"]
 
 
 def test_save_of_any_file_needs_one(ask: Ask):
@@ -210,7 +214,7 @@ def test_save_of_any_file_needs_one(ask: Ask):
     ask("PUT", FILE, b"one", If_None_Match="*")
     there = ask("PUT", FILE, b"two", If_Match="*")
 
-    said(missing, 412)
+    assert said(missing, 412)["detail"] == "There is no file setup.sh."
     assert there.status_code == 200
 
 

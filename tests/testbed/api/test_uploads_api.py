@@ -33,6 +33,7 @@ from testbed.testbeds.resumable.receiving import (
 from testbed.testbeds.resumable.sweeping import forget_old_uploads
 from testbed.testbeds.stored_files import files_bytes_of
 from tests.testbed.api.conftest import ALL, Ask, asker
+from tests.testbed.api.test_problems import said
 from tests.testbed.conftest import ShareWith
 
 UPLOADS = "/testbeds/olive/lab/uploads"
@@ -166,9 +167,22 @@ def test_file_that_is_there_is_replaced_by_its_tag_alone(
     place = begun(ask, replaces=f'"{tag}"').headers["Location"]
     done = part(ask, place, 0, DISK)
 
-    assert (refused.status_code, stale.status_code) == (412, 412)
+    assert said(refused, 412)["detail"] == "There is already a file disks/a.img."
+    assert stale.status_code == 412
     assert done.status_code == 204
     assert testbed.project.file("disks/a.img").read_bytes() == DISK
+
+
+@pytest.mark.parametrize(("there", "wanted"), [("a/b", "a"), ("a", "a/b")])
+def test_upload_to_a_place_of_another_sort_is_refused_at_its_begin(
+    ask: Ask, testbed: Testbed, there: str, wanted: str
+):
+    ask("PUT", f"/testbeds/olive/lab/files/{there}", b"x", If_None_Match="*")
+
+    refused = begun(ask, path=wanted)
+
+    detail = "'a' is a file in one place and a folder in another."
+    assert said(refused, 422)["detail"] == detail
 
 
 def test_file_that_appears_meanwhile_is_kept_and_so_is_the_upload(

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from testbed.models import Expiry, Testbed
+from tests.testbed.api.conftest import asker
 from tests.testbed.conftest import ShareWith
 from tests.testbed.expiry.conftest import HOUR, end_of
 
@@ -32,6 +33,30 @@ def near(lab: Testbed) -> Expiry:
 
 def text(browser: Client, address: str = PAGE) -> str:
     return " ".join(browser.get(address).content.decode().split())
+
+
+@pytest.mark.parametrize("hours", ["48", 48, 48.0])
+def test_program_moves_the_end_by_a_number_or_its_text(
+    owner: User, near: Expiry, hours: object
+):
+    ask = asker(owner, "manage")
+
+    answer = ask("POST", "/testbeds/olive/lab/expiry", {"hours": hours})
+
+    assert answer.status_code == 200, answer.content
+    left = end_of(near.testbed).expires_at - timezone.now()
+    assert 47 * HOUR < left <= 48 * HOUR
+
+
+@pytest.mark.parametrize("hours", [True, -1, [48]])
+def test_number_of_hours_that_is_none_is_refused(
+    owner: User, near: Expiry, hours: object
+):
+    ask = asker(owner, "manage")
+
+    answer = ask("POST", "/testbeds/olive/lab/expiry", {"hours": hours})
+
+    assert answer.status_code == 422
 
 
 def test_page_counts_down(browser: Client, lab: Testbed):

@@ -1,13 +1,17 @@
 """Repositories that are made to break something; each is refused in one sentence."""
 
 import os
+import socket
 import subprocess
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from testbed.models import Fetch, Source, Testbed
+from testbed.sources.changes import ask_for_fetch
+from testbed.sources.fetching import fetch_once
 from testbed.sources.git import FetchFailed, Rules, fetch_commit
 from testbed.sources.places import Place, SourceRefused, place_of
 from testbed.testbeds.stored_files import list_files
@@ -170,7 +174,10 @@ def test_time_is_for_all_that_git_does_together(forge: Forge):
 
 @pytest.mark.parametrize(
     ("branch", "folder", "words"),
-    [("other", "", "no such branch"), ("main", "labs", "no such folder")],
+    [
+        ("other", "", "no such branch. Push it, or correct the branch."),
+        ("main", "labs", "no such folder"),
+    ],
 )
 def test_wrong_place_is_named(
     fetch_now: FetchNow, source: Source, branch: str, folder: str, words: str
@@ -178,6 +185,23 @@ def test_wrong_place_is_named(
     Source.objects.update(branch=branch, folder=folder)
 
     assert words in refused(fetch_now)
+
+
+def test_name_without_an_address_is_told_in_one_sentence(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+):
+    def unknown(host: str, port: int) -> NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("testbed.sources.fetching.resolve", unknown)
+    Source.objects.update(url="https://git.example.org/a.git")
+    asked = ask_for_fetch(source.testbed, source.testbed.owner)
+
+    fetch_once(asked.pk)
+
+    asked.refresh_from_db()
+    reason = "Name or service not known. Correct it."
+    assert asked.said == f"The name git.example.org has no address: {reason}"
 
 
 def test_other_transport_is_refused_by_git_itself(tmp_path: Path):

@@ -69,6 +69,26 @@ def test_other_address_is_refused(text: str):
         place_of(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://alice@git.example.org/a",
+        "https://alice:word@git.example.org/a",
+        "ssh://git:word@git.example.org/a",
+    ],
+)
+def test_password_in_an_address_is_named(text: str):
+    with pytest.raises(SourceRefused, match="has no user or password") as refusal:
+        place_of(text)
+
+    assert "deploy key" in refusal.value.hint
+
+
+def test_plain_http_is_told_what_is_fetched():
+    with pytest.raises(SourceRefused, match="over https or ssh"):
+        place_of("http://git.example.org/a.git")
+
+
 @pytest.mark.parametrize("text", ["main", "release/2.1", "feature/a_b-c", "v1+x"])
 def test_branch_is_taken(text: str):
     assert branch_of(f" {text} ") == text

@@ -29,7 +29,7 @@ def test_conflict_keeps_both_texts_and_can_be_settled(
     assert testbed.project.yaml.read_text() == "# theirs\n"
     assert mine == f"{text}# mine\n"
     assert "# theirs" in page
-    assert "was changed by another user" in page
+    assert "was changed since you opened it" in page
     assert save(browser, EDIT, mine, now).status_code == 302
     assert testbed.project.yaml.read_text() == f"{YAML}# mine\n"
 
@@ -112,7 +112,7 @@ def test_file_that_was_deleted_meanwhile_is_a_conflict(
     answer = save(browser, f"{EDIT}a.sh", text, seen)
 
     assert answer.status_code == 409
-    assert "was deleted by another user" in answer.content.decode()
+    assert "was deleted since you opened it" in answer.content.decode()
     assert not file.exists()
 
 

@@ -48,7 +48,7 @@ BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
     "testbed.accounts.directory.backend.DirectoryBackend",
 ]
-NO_MATCH = b"do not belong together"
+NO_MATCH = b"do not belong together. Check capitals and small letters."
 SignIn = Callable[..., object]
 
 

@@ -184,7 +184,7 @@ def test_share_by_two_ways_is_one_row(browser: Client, owner: User, lab: Lab):
 @pytest.mark.parametrize(
     ("query", "note"),
     [
-        ("sort=password", "The list has no order named 'password'"),
+        ("sort=password", "The list has no order named 'password'. It was left out."),
         ("whose=everything", "The list has no part named 'everything'"),
         ("condition=broken", "The list has no condition named 'broken'"),
         (f"q={HUGE}", "The search is for the first 200 characters."),
