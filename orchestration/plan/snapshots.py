@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestration.amounts import count_of
 from orchestration.errors import ExecutionRefused
 
 # libvirt stores each in a file of its name.
@@ -46,7 +47,8 @@ class SnapshotWish:
     is the rhythm of the schedule that asked, in the name of its user. A restore of each
     guest's `latest` has the names by guest that were seen when it was asked for. `taken`
     has the times, by guest, of the snapshots that were seen then: no other one of the
-    name is touched. It lacks guests of which nobody had seen one.
+    name is touched. It lacks guests of which nobody had seen one. A deletion of `every`
+    snapshot of its guest has the times by name of those that were seen; it has no name.
     """
 
     verb: SnapshotVerb
@@ -60,6 +62,7 @@ class SnapshotWish:
     is_group: bool = False
     latest: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[str, int] = field(default_factory=dict)
+    every: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_of_latest(self) -> bool:
@@ -82,6 +85,8 @@ class SnapshotWish:
         """The act in words, without its guests."""
         if self.is_of_latest:
             return "Restore the latest snapshot"
+        if self.every:
+            return f"Delete {count_of(len(self.every), 'snapshot')}"
         noun = "group snapshot" if self.is_group else "snapshot"
         words = {
             SnapshotVerb.CREATE: f"Take {noun} {self.name}",
@@ -107,6 +112,8 @@ def checked(wish: SnapshotWish) -> SnapshotWish:
         )
     if wish.verb is SnapshotVerb.CREATE:
         _require_name(wish.name)
+    elif wish.every:
+        _require_every(wish)
     elif not wish.is_of_latest and not (wish.name and wish.name.isprintable()):
         raise ExecutionRefused("No snapshot is named.", hint="Name one of the guest's.")
     _require_text("name", wish.name, most=MOST_NAME)
@@ -123,6 +130,18 @@ def checked(wish: SnapshotWish) -> SnapshotWish:
             raise ExecutionRefused("The new name is empty.", hint="Write one.")
     _require_text("description", wish.description, most=MOST_DESCRIPTION)
     return wish
+
+
+def _require_every(wish: SnapshotWish) -> None:
+    if wish.verb is not SnapshotVerb.DELETE or wish.is_group:
+        raise ExecutionRefused(
+            "Only a deletion is of all snapshots, and of those of one guest."
+        )
+    if wish.name or wish.children:
+        raise ExecutionRefused(
+            "All snapshots of the guest are to be deleted, and one of them is named.",
+            hint="Leave out its name, or do not ask for all.",
+        )
 
 
 def _require_name(name: str) -> None:

@@ -17,7 +17,7 @@ def instructions_of(run: Run) -> list[dict[str, object]]:
             "index": instruction.index,
             "kind": instruction.kind,
             "title": instruction.title,
-            "resources": [resource.name for resource in instruction.resources],
+            "resources": [run.named(one.name) for one in instruction.resources],
         }
         for instruction in plan.instructions
     ]

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from orchestration.amounts import progress_line
 from orchestration.terminal import plain, plain_lines
-from testbed.client.watching import Frame
+from testbed.client.watching import Frame, name_of
 
 PROGRESS_EVERY_S = 2.0
 DETAIL_LINES = 8  # the rest is on the run's page
@@ -43,7 +43,7 @@ class Lines:
         """Print the line of a frame that has one."""
         if frame["type"] == "event" and frame["kind"] == "log":
             to = self._out if frame["stream"] == "stdout" else self._err
-            say(f"{frame['resource']}: {plain(frame['text'])}", to=to)
+            say(f"{name_of(frame)}: {plain(frame['text'])}", to=to)
 
 
 class Screen:
@@ -59,11 +59,11 @@ class Screen:
         if frame["type"] == "event" and frame["kind"] == "instruction-started":
             say(f"  {self._titles.get(frame['index'], '')}")
         elif frame["type"] == "event" and frame["kind"] == "log":
-            say(f"      {frame['resource']} | {plain(frame['text'])}")
+            say(f"      {name_of(frame)} | {plain(frame['text'])}")
         elif frame["type"] == "event" and frame["kind"] == "task-progressed":
             self._progress(frame)
         elif frame["type"] == "event" and frame["kind"] == "task-finished":
-            place = (frame["index"], frame["resource"])
+            place = (frame["index"], name_of(frame))
             self._details[place] = frame["data"]["detail"]
         elif frame["type"] == "result":
             self._result(frame)
@@ -72,12 +72,12 @@ class Screen:
 
     def _progress(self, frame: Frame) -> None:
         """Print a copy's progress, at a limited rate."""
-        now, place = time.monotonic(), (frame["resource"], frame["host"])
+        now, place = time.monotonic(), (name_of(frame), frame["host"])
         shown_at = self._shown_at.setdefault(place, now)
         if frame["data"]["unit"] == "B" and now - shown_at >= PROGRESS_EVERY_S:
             self._shown_at[place] = now
             line = progress_line(frame["data"])
-            say(f"      {frame['resource']} on {frame['host']} | {line}")
+            say(f"      {name_of(frame)} on {frame['host']} | {line}")
 
     def _result(self, frame: Frame) -> None:
         for entry in frame["resources"]:

@@ -84,6 +84,11 @@ def send(socket: "ClientConnection", frame: Frame) -> None:
     socket.send(json.dumps(frame))
 
 
+def name_of(frame: Frame) -> str:
+    """Return what an event or a line is of; earlier servers know the resource alone."""
+    return str(frame.get("name") or frame["resource"])
+
+
 def is_refusal(exc: Exception) -> bool:
     """Return whether the server refuses a websocket, at its start or later."""
     if isinstance(exc, InvalidStatus):

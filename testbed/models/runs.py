@@ -275,6 +275,15 @@ class Run(models.Model):
         """The kinds of its instructions by their index; they never change."""
         return dict(self.instructions.values_list("index", "kind"))
 
+    def named(self, resource: str) -> str:
+        """Return a resource of its events under the name that people know.
+
+        A whole testbed is there by its key, which is for hosts; lines of no resource
+        are the testbed's, too.
+        """
+        is_whole = resource in ("", self.testbed.key)
+        return self.testbed.name if is_whole else resource
+
     @property
     def tag(self) -> str:
         """The first part of TESTBED_TAG in every process of this run."""

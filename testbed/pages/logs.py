@@ -37,6 +37,14 @@ class LogFilter:
         words = {"resource": clean(self.resource), "host": clean(self.host)}
         return {name: word for name, word in words.items() if word}
 
+    def conditions(self, run: Run) -> dict[str, object]:
+        """Return what a run's lines are asked for; a whole testbed has its key there."""
+        words, testbed = self.words, run.testbed
+        if words.get("resource") != testbed.name:
+            return dict(words)
+        del words["resource"]
+        return {**words, "resource__in": (testbed.name, testbed.key)}
+
 
 def why_removed(run: Run) -> str:
     """Return why a run's log was removed."""
@@ -48,7 +56,7 @@ def why_removed(run: Run) -> str:
 
 def lines_of(run: Run, chosen: LogFilter) -> QuerySet[Event]:
     """Return the lines of a log, oldest first."""
-    return run.events.filter(kind=Event.Kind.LOG, **chosen.words)
+    return run.events.filter(kind=Event.Kind.LOG, **chosen.conditions(run))
 
 
 def log_of(
@@ -80,14 +88,14 @@ def _text_page(run: Run, chosen: LogFilter, after: int) -> tuple[str, int]:
     """Return the next lines as text, and the number of the last event in them."""
     lines = lines_of(run, chosen).filter(seq__gt=after, seq__lte=run.last_seq)
     found = list(lines[:TEXT_LINES])
-    text = "".join(_texts(found, is_first=after == 0))
+    text = "".join(_texts(run, found, is_first=after == 0))
     if len(found) == TEXT_LINES and found[-1].seq < run.last_seq:
         return text, found[-1].seq
     # The end of the last line; a log without lines is an empty file.
     return (f"{text}\n" if text or after else ""), run.last_seq
 
 
-def _texts(events: list[Event], *, is_first: bool) -> Iterator[str]:
+def _texts(run: Run, events: list[Event], *, is_first: bool) -> Iterator[str]:
     for event in events:
         if event.data.get("continues") and not is_first:
             yield plain(event.text)
@@ -95,4 +103,5 @@ def _texts(events: list[Event], *, is_first: bool) -> Iterator[str]:
         yield "" if is_first else "\n"
         is_first = False
         at = f"{event.at:%Y-%m-%dT%H:%M:%S.%fZ}"
-        yield f"{at} {event.host} {event.resource} {event.stream}: {plain(event.text)}"
+        place = f"{event.host} {run.named(event.resource)} {event.stream}"
+        yield f"{at} {place}: {plain(event.text)}"

@@ -41,9 +41,9 @@ def guest_in(event: Event, run: Run) -> str:
 
 @register.filter
 def name_in(found: Task | Event | LogFilter, run: Run) -> str:
-    """Return what a task or a line is of: a whole testbed by its name, not its key."""
-    is_whole = found.resource == run.testbed.key and not getattr(found, "guest", "")
-    return str(run.testbed.name if is_whole else found.resource)
+    """Return what a task, a line or a part of the log is of, as people know it."""
+    is_known = getattr(found, "guest", "") or found == LogFilter(host=found.host)
+    return str(found.resource if is_known else run.named(found.resource))
 
 
 @register.filter

@@ -22,8 +22,6 @@ from orchestration.project.folder import YAML_NAME
 from testbed.access.limits import LimitReached, require_files
 from testbed.models import Testbed, TrashItem, Upload
 
-# Clients send larger files in other ways than one by one.
-MOST_DIGESTED = 64 * 1024**2
 # Of one user, in one process of the web: digests of large files take its threads.
 MOST_DIGESTING = 2
 UNCOUNTED = 1024**2
@@ -44,11 +42,12 @@ def list_files(testbed: Testbed) -> dict[str, int]:
 def digests_of(testbed: Testbed) -> dict[str, tuple[int, str]]:
     """Return the user's files with their sizes and SHA-256.
 
-    The digest of one of more than `MOST_DIGESTED` is empty, as of one that just went.
+    A file is read again only when its metadata changed. The digest of one that just
+    went is empty.
     """
     root = testbed.project.files.resolve()
     return {
-        path: (size, _digest_or_none(root / path) if size <= MOST_DIGESTED else "")
+        path: (size, _digest_or_none(root / path))
         for path, size in list_files(testbed).items()
     }
 

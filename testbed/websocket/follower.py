@@ -129,7 +129,7 @@ def _next(run: Run, after: int, view: View) -> _Found:
     news = run.events.filter(seq__gt=after, seq__lte=run.last_seq)
     if view.log:
         news = news.exclude(kind=Event.Kind.LOG) | news.filter(
-            kind=Event.Kind.LOG, **view.log.words
+            kind=Event.Kind.LOG, **view.log.conditions(run)
         )
     events = list(news[: view.page_events])
     has_more = len(events) == view.page_events
@@ -159,7 +159,7 @@ def _frames(events: list[Event], run: Run, view: View) -> Iterable[Frame]:
         # The run's end is sent last, as it ends the connection.
         if event.kind == Event.Kind.RUN:
             continue
-        frame = frame_of(event)
+        frame = frame_of(event, run)
         is_newest = (
             event.kind == Event.Kind.LOG or newest_of[_subject(event, run)] == event.seq
         )

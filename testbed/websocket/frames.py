@@ -95,18 +95,23 @@ def error_frame(message: str) -> Frame:
     return {"type": "error", "message": message}
 
 
-def frame_of(event: Event) -> Frame:
+def frame_of(event: Event, run: Run) -> Frame:
     """Build a client's view of an event: an event, a result or the run's end."""
     if event.kind == Event.Kind.RESULT:
         return {
             "type": "result",
             "seq": event.seq,
             "index": event.index,
-            **_data(event, "success", "message", "resources"),
+            **_data(event, "success", "message"),
+            "resources": [
+                {**entry, "name": run.named(entry["name"])}
+                for entry in event.data["resources"]
+            ],
         }
     if event.kind == Event.Kind.RUN:
         words = _data(event, "status", "message", "hint")
         return {"type": "run", "seq": event.seq, **words}
+    is_line = event.kind == Event.Kind.LOG
     return {
         "type": "event",
         "seq": event.seq,
@@ -114,6 +119,7 @@ def frame_of(event: Event) -> Frame:
         "at": event.at.isoformat(),
         "index": event.index,
         "resource": event.resource,
+        "name": run.named(event.resource) if event.resource or is_line else "",
         "host": event.host,
         "stream": event.stream,
         "text": event.text,

@@ -104,9 +104,11 @@ def restore_snapshots(task: Task) -> Outcome:
 
 
 def delete_snapshots(task: Task) -> Outcome:
-    """Delete a snapshot of one guest, with its children if wanted."""
+    """Delete a snapshot of one guest, with its children if wanted, or every one."""
     wish, guest = wish_of(task), task.state.guest(task.resource.key)
     found = situation_of(task, guest)
+    if wish.every:
+        return _delete_every(task, guest, found)
     snapshot = found.named(wish.name)
     if snapshot is None:
         return unchanged("did not exist")
@@ -120,6 +122,26 @@ def delete_snapshots(task: Task) -> Outcome:
         task.host.libvirt, task.domain(guest), wish.name, children=wish.children
     )
     return done(f"with {count_of(len(below), 'snapshot')} below it" if below else "")
+
+
+def _delete_every(task: Task, guest: GuestState, found: Situation) -> Outcome:
+    """Delete the snapshots that were seen, children first; a later one stays."""
+    seen = wish_of(task).every
+    chosen = [one for one in found.snapshots if one.name in seen]
+    if not chosen:
+        return unchanged("none of them exists")
+    obstacle = obstacles.to_all(found, guest.disk)
+    for one in chosen:
+        obstacle = obstacle or obstacles.to_touch(one, taken=seen[one.name])
+    refuse(guest, obstacle)
+    for one in reversed(chosen):
+        task.scope.check_cancelled()
+        verbs.delete(task.host.libvirt, task.domain(guest), one.name)
+        task.log(f"snapshot {one.title} is deleted")
+    later = len(found.snapshots) - len(chosen)
+    stay = "stays" if later == 1 else "stay"
+    words = f"{count_of(later, 'snapshot')} taken since then {stay}" if later else ""
+    return done(words)
 
 
 def rename_snapshots(task: Task) -> Outcome:

@@ -43,7 +43,8 @@ class SnapshotList(BaseModel):
 class SnapshotWish(Wish):
     """An act on a snapshot: `create`, `restore`, `delete` or `rename`.
 
-    With the guest `@all` it is a group snapshot. `confirm` is the token of what the act
+    With the guest `@all` it is a group snapshot. With `every` a deletion is of all
+    snapshots of the guest, and no `name` is sent. `confirm` is the token of what the act
     erases.
     """
 
@@ -53,6 +54,7 @@ class SnapshotWish(Wish):
     description: Text = ""
     before: Words = ""
     children: bool = False
+    every: bool = False
     title: Words = ""
     confirm: Words = ""
 

@@ -74,13 +74,18 @@ PART_ABOUT = {
 
 
 class UploadShape(BaseModel):
-    """An open upload of a user: `offset` of `size` bytes have arrived."""
+    """An open upload of a user: `offset` of `size` bytes have arrived.
+
+    `sha256` and `replaces` are those with which it was begun, else empty.
+    """
 
     key: str
     user: str
     testbed: str
     path: str
     size: int
+    sha256: str
+    replaces: str
     offset: int
     made_at: datetime
     expires_at: datetime
@@ -272,6 +277,8 @@ def _shape(row: Upload) -> dict[str, object]:
         "testbed": row.testbed.full_name,
         "path": row.path,
         "size": row.size,
+        "sha256": row.sha256,
+        "replaces": row.seen,
         "offset": row.offset,
         "made_at": row.made_at,
         "expires_at": row.expires_at,

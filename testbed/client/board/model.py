@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from orchestration.amounts import progress_line
 from orchestration.terminal import plain
-from testbed.client.watching import Frame
+from testbed.client.watching import Frame, name_of
 
 
 @dataclass(slots=True)
@@ -82,10 +82,10 @@ class Board:
 
     def _event(self, frame: Frame) -> list[Line]:
         kind = frame["kind"]
-        place = plain(frame["resource"] or ""), plain(frame["host"] or "")
+        place = plain(name_of(frame)), plain(frame["host"] or "")
         if kind == "log":
             text = plain(frame["text"])
-            return [Line(plain(frame["resource"]), frame["stream"], text)]
+            return [Line(plain(name_of(frame)), frame["stream"], text)]
         if kind == "instruction-started":
             self._begin(frame)
         elif kind == "task-started":

@@ -8,12 +8,12 @@ environment. Driven by one thread.
 import json
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import httpx
 
@@ -185,6 +185,31 @@ class Server:
         """Return a file. Raises: as `get`."""
         answer = self._sent(self._http.build_request("GET", f"{API}{path}"), _TRIES)
         return Content(answer.content, answer.headers.get("ETag", "").strip('"'))
+
+    def download(self, path: str, to: BinaryIO) -> str:
+        """Write a file piece by piece; return its tag. Raises: as `get`; OSError."""
+        request = self._http.build_request("GET", f"{API}{path}")
+        with self._streamed(request) as answer:
+            for piece in answer.iter_bytes():
+                to.write(piece)
+            return str(answer.headers.get("ETag", "")).strip('"')
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: Iterable[bytes] = (),
+    ) -> Mapping[str, str]:
+        """Send pieces with headers; return those of the answer. Raises: as `get`.
+
+        The pieces may be asked for again.
+        """
+        request = self._http.build_request(
+            method, f"{API}{path}", content=data or None, headers=headers
+        )
+        return self._sent(request, 1).headers
 
     def save(self, path: str, data: bytes, *, seen: str) -> str:
         """Save a file in place of the one with the tag `seen`, or a new one with "".

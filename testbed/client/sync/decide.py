@@ -13,10 +13,11 @@ Digests = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """A file to send, and the digest of the one that it replaces; empty: none."""
+    """A file with its digest, and that of the one that it replaces; empty: none."""
 
     path: str
     seen: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def decide(
             same[path] = here
         elif there == before or path in chosen:
             if here is not None:
-                send.append(Sending(path, there or ""))
+                send.append(Sending(path, there or "", here))
             elif before is not None or path in chosen:
                 remove.append(path)
         elif here is not None or before is not None:

@@ -17,8 +17,6 @@ from orchestration.errors import TestbedError
 
 IGNORE_FILE = ".testbedignore"
 ALWAYS_IGNORED = (".testbed/", ".git/", IGNORE_FILE)
-# The server takes no larger file by itself.
-MOST_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class LocalFiles:
 def read_local(folder: Path) -> LocalFiles:
     """Digest the files of a folder.
 
-    Raises: OSError, TestbedError (one is too large, or its name is not in UTF-8).
+    Raises: OSError, TestbedError (a name is not in UTF-8).
     """
     ignored = ignored_in(folder)
     digests, left_out = {}, []
@@ -42,7 +40,7 @@ def read_local(folder: Path) -> LocalFiles:
             left_out.append(name)
         else:
             _require_sendable(name)
-            digests[name] = _digest(path, name)
+            digests[name] = _digest(path)
     return LocalFiles(digests, tuple(left_out))
 
 
@@ -85,12 +83,6 @@ def _require_sendable(name: str) -> None:
         ) from exc
 
 
-def _digest(path: Path, name: str) -> str:
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise TestbedError(
-            f"{name} has {size // 1024**2} MiB; one file may have "
-            f"{MOST_BYTES // 1024**2} MiB.",
-            hint=f"Name it in {IGNORE_FILE}, and send it in parts: docs/api.md, Large files.",
-        )
+def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()

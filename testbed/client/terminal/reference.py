@@ -48,7 +48,9 @@ A folder with a `kvm-compose.yaml` is a testbed, named as the folder or by `--pr
 what changed in it to the server: files whose digest is another one than at the last time, in which `.testbed/testbed.json` keeps
 the digests that both sides had. A file that was edited on the server meanwhile is named, and not overwritten: `testbed sync --take
 PATH` replaces yours, `testbed sync --send PATH` the server's. A file that you deleted goes to the testbed's trash. Links are not sent, nothing outside the
-folder is, and nothing that `.testbedignore` names in the notation of `.gitignore`. A file has at most 64 MiB.
+folder is, and nothing that `.testbedignore` names in the notation of `.gitignore`.
+Files above 16 MiB go in parts, and tell how much has arrived: after a broken connection, Ctrl+C or a failure the same command goes on where it was,
+within a day. The server puts one in its place when its digest is the folder's. Together they have the size that [budgets](operations.md#budgets) allow.
 
 The run is planned here, with the folder's files and what only the server knows, and on the server. Both plans have to be the
 same; else the server names the first instruction that differs. `--plan-on-server` leaves the plan to the server.
@@ -62,7 +64,7 @@ breaks is made again, for two minutes, and nothing of the run is missed: the ser
 ## Only in the browser
 
 Accounts, passwords, second factors and sign-in; making an API token, your own webhook; a guest's screen; the diagram; the decision about a
-conflict of a [source](sources.md), and its host key; files over 64 MiB, which programs send [in parts](api.md#large-files); and what lab admins do:
+conflict of a [source](sources.md), and its host key; and what lab admins do:
 hosts, orphans, images and snapshots of all testbeds, groups and their managers, quotas.
 
 ## For programs

@@ -4,13 +4,15 @@ Used by the commands and by the text interface, which plan the run here, too.
 """
 
 import json
+import sys
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from orchestration.amounts import count_of
+from orchestration.amounts import count_of, size
 from orchestration.errors import TestbedError
 from orchestration.plan.model import Command, Options
 from orchestration.plan.situation import Situation
@@ -24,11 +26,47 @@ from testbed.client.terminal.exits import Refusal
 from testbed.client.terminal.options import YAML_NAME
 from testbed.client.terminal.project import Link, read_link, require_same, write_link
 from testbed.client.terminal.session import Session
-from testbed.client.terminal.tables import say
+from testbed.client.terminal.tables import say, say_in_place
 from testbed.client.watching import Frame
 
 # The server takes at most 2 MiB of JSON.
 MOST_PLAN_BYTES = 1_500_000
+# Between two lines about a large file, where no line is written anew.
+SAY_EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """Tells how much of a large file has arrived: in one line of a terminal.
+
+    Otherwise, as in a log, a line each few seconds.
+    """
+
+    say: Callable[[str], None]
+    clock: Callable[[], float] = time.monotonic
+    _line: str = ""
+    _said_at: float = 0.0
+
+    def __call__(self, path: str, arrived: int, whole: int) -> None:
+        """Tell that bytes of a file have arrived."""
+        is_whole = arrived == whole
+        self._line = "" if is_whole else f"{path}: {size(arrived)} of {size(whole)}"
+        if self.say is say and sys.stderr.isatty():
+            words = f"{path}: {size(whole)} arrived" if is_whole else self._line
+            say_in_place(f"{words}, {100 * arrived // whole} %", is_last=is_whole)
+        elif not is_whole and self.clock() >= self._said_at + SAY_EVERY_S:
+            self._said_at = self.clock()
+            self.say(f"{self._line} arrived.")
+
+    def end(self) -> None:
+        """Tell what is kept of a file that did not arrive whole."""
+        if not self._line:
+            return
+        if self.say is say and sys.stderr.isatty():
+            say_in_place(self._line, is_last=True)
+        self.say(
+            f"{self._line} arrived, and are kept for a day: the next sync goes on there."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +165,19 @@ def sent(
     decision = decide(local.digests, inputs.files, link.files, forced=forced)
     _require_none(decision.conflicts)
     link.server, link.testbed = server.url, testbed
+    arrivals = Arrivals(folder.say)
     try:
-        late = apply(server, testbed, folder.path, decision, link.files, folder.on_file)
+        late = apply(
+            server,
+            testbed,
+            folder.path,
+            decision,
+            link.files,
+            folder.on_file,
+            arrivals,
+        )
     finally:
+        arrivals.end()
         write_link(folder.path, link)
     _require_none(late)
     count = len(decision.send) + len(decision.remove)

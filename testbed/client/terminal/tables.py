@@ -44,6 +44,12 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def say_in_place(text: str, *, is_last: bool) -> None:
+    """Print a line on a terminal in place of the one before; the last one stays."""
+    sys.stderr.write(f"\r{plain(text)}\x1b[K{chr(10) if is_last else ''}")
+    sys.stderr.flush()
+
+
 def print_json(value: object) -> None:
     """Print JSON as a result."""
     sys.stdout.write(f"{json.dumps(value, indent=1)}\n")

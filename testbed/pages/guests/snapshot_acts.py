@@ -32,6 +32,7 @@ class SnapshotForm(BaseModel):
     """An act on a snapshot of one guest, or of all.
 
     `keep`: take a snapshot `before` a restore; a program leaves it out and names it.
+    `every`: the deletion is of all snapshots of the guest, and names none.
     `confirm` is the token of what the act erases.
     """
 
@@ -42,6 +43,7 @@ class SnapshotForm(BaseModel):
     before: str = ""
     keep: str = "on"
     children: bool = False
+    every: bool = False
     title: str = ""
     confirm: str = ""
 
@@ -50,8 +52,11 @@ class SnapshotForm(BaseModel):
         """Return whether it is for all guests."""
         return self.guest == ALL
 
-    def wish(self, by: str) -> SnapshotWish:
-        """Return what was asked for. Raises: ExecutionRefused."""
+    def wish(self, by: str, tree: GuestTree | None = None) -> SnapshotWish:
+        """Return the act on the guest of the tree, or on all guests.
+
+        Raises: ExecutionRefused, SnapshotFailed (a guest without any).
+        """
         if self.verb not in list(SnapshotVerb):
             raise ExecutionRefused(
                 f"Nothing is called `{self.verb}` for a snapshot.",
@@ -71,8 +76,24 @@ class SnapshotForm(BaseModel):
                 children=self.children and verb is SnapshotVerb.DELETE,
                 title=self.title.strip() if verb is SnapshotVerb.RENAME else "",
                 is_group=self.is_group,
+                every=self._every(tree),
             )
         )
+
+    def _every(self, tree: GuestTree | None) -> dict[str, int]:
+        if not self.every:
+            return {}
+        if tree is None:
+            raise ExecutionRefused(
+                "All snapshots of all guests are not deleted at once.",
+                hint="Name a guest, or a group snapshot.",
+            )
+        if not tree.nodes:
+            raise SnapshotFailed(
+                f"{tree.row.guest.name} had no snapshot at the last look.",
+                hint="Nothing is left to delete.",
+            )
+        return {one.snapshot.name: one.snapshot.created_at for one in tree.nodes}
 
 
 def require_verb(testbed: Testbed, user: User, form: SnapshotForm) -> None:
@@ -104,7 +125,7 @@ def act_on_guest(
     node = tree.named(form.name)
     is_seen = is_person or unseen_run(testbed) is None
     taken = {form.guest: node.snapshot.created_at} if node and is_seen else {}
-    wish = replace(form.wish(user.get_username()), taken=taken)
+    wish = replace(form.wish(user.get_username(), tree), taken=taken)
     leaves = {form.guest: _left(node)} if wish.verb is SnapshotVerb.RESTORE else {}
     run = create_snapshot(
         testbed,
@@ -191,7 +212,7 @@ def _erasure(
     if not (wish.erases or (is_person and wish.verb is SnapshotVerb.RESTORE)):
         return None
     is_searched = is_person or wish.children or unseen_run(testbed) is None
-    if tree.named(wish.name) is None and is_searched:
+    if not wish.every and tree.named(wish.name) is None and is_searched:
         raise SnapshotFailed(
             f"{tree.row.guest.name} had no snapshot {wish.name} at the last look.",
             hint="Choose another one.",

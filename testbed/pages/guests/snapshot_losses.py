@@ -21,8 +21,8 @@ def erased_by(
     testbed: Testbed, wish: SnapshotWish, tree: GuestTree, *, children: bool
 ) -> Erasure:
     """Return what an act on a guest's snapshot erases."""
-    place = (tree, tree.named(wish.name))
-    return _erasure(testbed, wish, [place], children=children)
+    nodes = tree.nodes if wish.every else (tree.named(wish.name),)
+    return _erasure(testbed, wish, [(tree, node) for node in nodes], children=children)
 
 
 def erased_by_group(

@@ -39,6 +39,15 @@ def test_control_characters_of_guests_are_named(
     assert "\nmain" not in printed
 
 
+def test_line_is_of_what_people_know(capsys: pytest.CaptureFixture[str]) -> None:
+    line = {"type": "event", "kind": "log", "resource": "tb12", "text": "ready"}
+
+    Screen(()).show({**line, "name": "lab"})
+    Screen(()).show(line)
+
+    assert capsys.readouterr().out == "      lab | ready\n      tb12 | ready\n"
+
+
 def test_lines_of_a_refusal_stay_lines(capsys: pytest.CaptureFixture[str]) -> None:
     say("two findings\n  line 1 \x1b[31merror")
 

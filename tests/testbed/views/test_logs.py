@@ -9,12 +9,13 @@ from django.test import AsyncClient, Client
 
 from orchestration.events import LogLine, Stream
 from orchestration.transport.output import Output
-from testbed.models import Run
+from testbed.models import Run, Testbed
 from testbed.pages.logs import LOG_LINES, TEXT_LINES, LogFilter
 from testbed.runs.event_rows import PIECE_CHARACTERS
 from testbed.runs.recorder import Recorder
 from tests.testbed.conftest import MakeRun
 from tests.testbed.event_rows import say
+from tests.testbed.reading import visible
 
 pytestmark = pytest.mark.database
 
@@ -113,6 +114,28 @@ async def test_whole_log_is_downloaded_as_text(owner: User, make_run: MakeRun):
         "<plain>",
         *plain,
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_lines_of_the_whole_testbed_have_its_name(
+    owner: User, make_run: MakeRun, browser: Client
+):
+    run = await sync_to_async(make_run)()
+    testbeds = Testbed.objects.filter(pk=run.testbed.pk)
+    await testbeds.aupdate(name="ring")
+    await sync_to_async(say)(run, ["one"], run.testbed.key)
+    await sync_to_async(say)(run, ["two"], "")
+
+    text = await download(run, owner)
+    chosen = await download(run, owner, "?resource=ring")
+    page = await sync_to_async(browser.get)(f"/runs/{run.pk}/log/")
+
+    assert [line.split(" ", 1)[1] for line in text.splitlines()] == [
+        "main ring stdout: one",
+        "main ring stdout: two",
+    ]
+    assert chosen.endswith("main ring stdout: one\n")
+    assert visible(page.content.decode()).count(" ring ") == 2
 
 
 @pytest.mark.django_db(transaction=True)

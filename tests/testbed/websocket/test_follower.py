@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from orchestration.events import Status, TaskFinished, TaskStarted
-from testbed.models import Run, Task
+from testbed.models import Event, Run, Task, Testbed
 from testbed.pages.logs import LogFilter
-from testbed.runs.recorder import Recorder
+from testbed.runs.recorder import Recorder, record
 from testbed.websocket.follower import Page, View, read_page
 from tests.testbed.conftest import MakeRun
 from tests.testbed.event_rows import say
@@ -40,6 +40,28 @@ def test_everything_comes_in_pages(run: Run):
     assert seen == [str(number) for number in range(12)]
     assert pages == 3
     assert after == run.last_seq
+
+
+@pytest.mark.parametrize("view", [ALL, TAIL], ids=["all", "tail"])
+def test_line_is_named_as_people_know_its_resource(run: Run, view: View):
+    Testbed.objects.filter(pk=run.testbed.pk).update(name="ring")
+    say(run, ["of the testbed"], run.testbed.key, "main")
+    say(run, ["of web"], "web", "main")
+    record(run.pk, Event.Kind.LOG, text="of nothing")
+    entry = {"name": run.testbed.key, "status": "done"}
+    record(run.pk, Event.Kind.RESULT, index=0, resources=[entry])
+
+    *lines, result = read_page(run.pk, 0, view).frames
+    named = replace(view, log=LogFilter("ring"))
+
+    assert [(one["name"], one["text"]) for one in lines] == [
+        ("ring", "of the testbed"),
+        ("web", "of web"),
+        ("ring", "of nothing"),
+    ]
+    assert lines[0]["resource"] == run.testbed.key
+    assert result["resources"] == [{"name": "ring", "status": "done"}]
+    assert texts(read_page(run.pk, 0, named)) == ["of the testbed"]
 
 
 def test_tail_of_a_flood_says_what_was_left_out(run: Run):

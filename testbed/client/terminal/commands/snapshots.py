@@ -72,8 +72,19 @@ def restore(guest: str, snapshot: str, is_all: bool, before: str, yes: bool) -> 
 @yes_option
 @common
 def delete(guest: str, snapshot: str, is_all: bool, children: bool, yes: bool) -> int:
-    """Delete the snapshot -s of the guest -n, or that of all guests with -a."""
-    return _act("delete", guest, snapshot, is_all, yes=yes, children=children)
+    """Delete the snapshot -s of the guest -n, or that of all guests with -a.
+
+    With -a and the guest -n, and no name, all snapshots of this guest are deleted.
+    """
+    if not (guest and is_all):
+        return _act("delete", guest, snapshot, is_all, yes=yes, children=children)
+    if snapshot or children:
+        raise WrongUse(
+            "-n with -a is all snapshots of the guest.",
+            hint="Leave out -s and --children; or leave out -a for one snapshot, "
+            "or -n for the group snapshot.",
+        )
+    return _start({"verb": "delete", "guest": guest, "every": True}, yes=yes)
 
 
 @snapshot.command()
@@ -110,6 +121,10 @@ def put_yaml_back(snapshot: str) -> None:
 @common
 def list_snapshots(guest: str, is_all: bool) -> None:
     """List the snapshots that the last look at the hosts saw, parents first."""
+    if guest and is_all:
+        raise WrongUse(
+            "-a is of all guests.", hint="Leave out -n, or leave out -a for one guest."
+        )
     with session() as one:
         query = {"guest": guest} if guest else {}
         found = one.server.get(path_of(one.testbed, "snapshots"), **query)
@@ -157,8 +172,18 @@ def _act(
     if not is_all and not guest:
         raise WrongUse("No guest is named.", hint="Name one with -n, or all with -a.")
     if not name and not (is_all and verb == "restore"):
-        raise WrongUse("No snapshot is named.", hint="Name it with -s.")
+        more_words = (
+            ", or a guest with -n for all of its snapshots"
+            if is_all and verb == "delete"
+            else ""
+        )
+        raise WrongUse("No snapshot is named.", hint=f"Name it with -s{more_words}.")
     wish = {"verb": verb, "guest": ALL if is_all else guest, "name": name, **more}
+    return _start(wish, yes=yes)
+
+
+def _start(wish: Frame, *, yes: bool) -> int:
+    """Start an act on snapshots, and follow it to its end."""
     with session(yes=yes) as one:
         run = one.server.start(path_of(one.testbed, "snapshots"), wish)
         return drive(one.server, run, is_json=one.settings.is_json)

@@ -210,6 +210,43 @@ def test_deletion_counts_what_goes(act: Act, rehearsal: Rehearsal) -> None:
     assert tree(rehearsal) == {}
 
 
+def test_every_snapshot_that_was_seen_goes_and_a_later_one_stays(
+    act: Act, rehearsal: Rehearsal
+) -> None:
+    for name in ("a", "b", "c"):
+        act("create", name)
+    seen = {one.name: one.created_at for one in tree(rehearsal).values()}
+    act("create", "later")
+
+    words = sentence(act, "delete", "", every=seen | {"b": seen["b"] - 60})
+    assert "has another snapshot b than the one that was chosen" in words
+    assert set(tree(rehearsal)) == {"a", "b", "c", "later"}
+    assert act("delete", "", every=seen).message == "1 snapshot taken since then stays"
+    assert set(tree(rehearsal)) == {"later"}
+    assert act("delete", "", every=seen).message == "none of them exists"
+
+
+def test_deletion_of_every_snapshot_ends_between_two_when_cancelled(
+    act: Act, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        act("create", name)
+    seen = {one.name: one.created_at for one in tree(rehearsal).values()}
+    delete = verbs.delete
+
+    def cancelled_meanwhile(*words: object) -> bool:
+        rehearsal.scope.stop.set()
+        return delete(*words)
+
+    monkeypatch.setattr(verbs, "delete", cancelled_meanwhile)
+
+    with pytest.raises(Cancelled):
+        act("delete", "", every=seen)
+
+    rehearsal.scope.stop.clear()
+    assert set(tree(rehearsal)) == {"a"}, "the child went first"
+
+
 def test_other_name_is_a_title(act: Act, rehearsal: Rehearsal) -> None:
     act("create", "base")
     act("create", "next")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from orchestration.errors import TestbedError
-from testbed.client.sync import local
 from testbed.client.sync.local import read_local
 
 
@@ -47,15 +46,6 @@ def test_links_are_not_followed_and_are_named(tmp_path: Path) -> None:
 
     assert sorted(found.digests) == ["a"]
     assert found.left_out == ("file", "folder")
-
-
-def test_file_that_is_too_large_is_named(tmp_path: Path) -> None:
-    with (tmp_path / "disk.img").open("wb") as file:
-        file.truncate(local.MOST_BYTES + 1)
-
-    with pytest.raises(TestbedError, match=r"disk\.img has 64 MiB") as caught:
-        read_local(tmp_path)
-    assert ".testbedignore" in caught.value.hint
 
 
 def test_names_are_sent_as_keyboards_type_them(tmp_path: Path) -> None:

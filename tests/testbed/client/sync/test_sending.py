@@ -1,11 +1,12 @@
 """Files are taken from the server into the folder, and nowhere else."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
 import pytest
 
-from orchestration.errors import PathOutside
+from orchestration.errors import PathOutside, TestbedError
 from testbed.client.rest.server import Server
 from testbed.client.sync.decide import decide
 from testbed.client.sync.sending import apply, take
@@ -15,8 +16,11 @@ def server(play) -> Server:
     return Server("http://lab", "tb_x", transport=httpx.MockTransport(play))
 
 
+TAG = sha256(b"theirs").hexdigest()
+
+
 def stored(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(200, content=b"theirs", headers={"ETag": '"tag"'})
+    return httpx.Response(200, content=b"theirs", headers={"ETag": f'"{TAG}"'})
 
 
 def test_file_of_the_server_replaces_the_folders_and_keeps_its_mode(
@@ -31,7 +35,20 @@ def test_file_of_the_server_replaces_the_folders_and_keeps_its_mode(
 
     assert file.read_bytes() == b"theirs"
     assert file.stat().st_mode & 0o777 == 0o755
-    assert base == {"scripts/a.sh": "tag"}
+    assert base == {"scripts/a.sh": TAG}
+
+
+def test_file_that_arrives_otherwise_replaces_nothing(tmp_path: Path) -> None:
+    def broken(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=b"their", headers={"ETag": f'"{TAG}"'})
+
+    (tmp_path / "a").write_text("mine")
+
+    with pytest.raises(TestbedError, match="did not arrive as it is on the server"):
+        take(server(broken), "olive/lab", tmp_path, "a", {})
+
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_text() == "mine"
 
 
 @pytest.mark.parametrize("path", ["../a", "/etc/passwd", "link/a"])

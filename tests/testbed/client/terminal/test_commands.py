@@ -1,6 +1,7 @@
 """The commands against a real server: folders are synchronised, runs are started."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,19 @@ def test_only_changed_files_are_sent(
     assert "kvm-compose.yaml" not in said
     assert stored("b.sh").is_file()
     assert not stored("a.sh").exists()
+
+
+def test_large_file_arrives_in_parts(
+    signed_in: Command, lab: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = os.urandom(1024) * 17 * 1024
+    (lab / "disk.img").write_bytes(disk)
+
+    assert signed_in("up", "--detach") == 0
+
+    said = capsys.readouterr().err
+    assert "disk.img: 0 B of 17.0 MiB arrived." in said
+    assert stored("disk.img").read_bytes() == disk
 
 
 def test_file_that_was_edited_on_the_server_is_shown_and_not_overwritten(

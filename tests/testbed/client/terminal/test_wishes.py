@@ -138,6 +138,8 @@ def test_power_verb_is_sent_with_its_guests(asked: Asked) -> None:
             ("delete", "-n", "web", "-s", "base", "--children"),
             {"guest": "web", "name": "base", "children": True},
         ),
+        (("delete", "-n", "web", "-a"), {"guest": "web", "every": True}),
+        (("delete", "-a", "-s", "base"), {"guest": "@all", "name": "base"}),
         (("create", "-a", "-s", "base"), {"guest": "@all", "name": "base"}),
         (("restore", "-a"), {"guest": "@all", "name": ""}),
         (
@@ -155,6 +157,26 @@ def test_act_on_a_snapshot_is_sent_with_its_options(
     assert one["path"] == "/testbeds/olive/lab/snapshots"
     assert one["wish"]["verb"] == words[0]
     assert wish.items() <= one["wish"].items()
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("delete", "-a"), "or a guest with -n for all of its snapshots"),
+        (("delete", "-n", "web"), "Name it with -s."),
+        (("delete", "-s", "base"), "Name one with -n, or all with -a."),
+        (("delete", "-n", "web", "-a", "-s", "base"), "Leave out -s and --children"),
+        (("delete", "-n", "web", "-a", "--children"), "Leave out -s and --children"),
+        (("list", "-n", "web", "-a"), "leave out -a for one guest"),
+    ],
+    ids=lambda found: " ".join(found) if isinstance(found, tuple) else "",
+)
+def test_unclear_names_of_snapshots_are_wrong_use(
+    asked: Asked, words: tuple[str, ...], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["--project-name", "lab", "snapshot", *words]) == 2
+
+    assert hint in capsys.readouterr().err
 
 
 def test_group_snapshot_gets_no_other_title(

@@ -508,6 +508,16 @@ def test_program_names_an_unseen_snapshot_only_after_a_run(
             ],
             "This erases 2 snapshots (194.0 MiB).",
         ),
+        (
+            {"verb": "delete", "every": True},
+            [
+                ("snapshot", "base", "snapshot of web"),
+                ("snapshot", "First try", "snapshot of web"),
+                ("snapshot", "by-virsh", "snapshot of web"),
+                ("snapshot", "two", "snapshot of web"),
+            ],
+            "This erases 4 snapshots (291.0 MiB).",
+        ),
     ],
 )
 def test_program_confirms_what_dies_by_its_token(
@@ -543,6 +553,43 @@ def test_token_of_a_snapshot_is_not_that_of_a_later_one_of_its_name(
 
     assert again.status_code == 428
     assert again.json()["error"].startswith("The list is not the one that was")
+    assert not Run.objects.exists()
+
+
+def test_deletion_of_every_snapshot_is_planned_for_those_that_were_seen(
+    browser: Client, seen: ObservedSnapshots
+):
+    wish = {"verb": "delete", "guest": "web", "every": True}
+    confirm = program(browser, wish).json()["erases"]["confirm"]
+
+    program(browser, wish | {"confirm": confirm})
+
+    run = Run.objects.get()
+    assert run.title == "Delete 4 snapshots"
+    times = {one["name"]: one["created_at"] for one in seen.snapshots}
+    assert run.plan["snapshot"]["every"] == times
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"name": "base"}, "All snapshots of the guest are to be deleted, and one"),
+        ({"children": True}, "All snapshots of the guest are to be deleted, and one"),
+        ({"verb": "restore"}, "Only a deletion is of all snapshots"),
+        ({"guest": "@all"}, "All snapshots of all guests are not deleted at once."),
+        ({"guest": "db"}, "db had no snapshot at the last look."),
+    ],
+    ids=lambda found: str(found)[:20],
+)
+def test_deletion_of_every_snapshot_is_of_one_guest_alone(
+    browser: Client, seen: object, more: dict[str, object], sentence: str
+):
+    wish = {"verb": "delete", "guest": "web", "every": True, **more}
+
+    answer = program(browser, wish)
+
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith(sentence)
     assert not Run.objects.exists()
 
 
