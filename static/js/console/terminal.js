@@ -3,6 +3,7 @@
 
 import { FitAddon, Terminal } from "../../vendor/xterm.js";
 import { createKeyboard } from "./keyboard.js";
+import { boundRepeats } from "./repeats.js";
 import { store, stored } from "./storage.js";
 import { keysOf } from "./terminal_keys.js";
 
@@ -76,6 +77,7 @@ export const createDisplay = async (box, { mode, nonce }) => {
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.parser.registerOscHandler(HYPERLINK, () => true);
+  boundRepeats(terminal);
   terminal.open(box);
 
   const resize = () => {

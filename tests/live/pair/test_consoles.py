@@ -242,6 +242,26 @@ def test_hostile_output_stays_in_the_terminal(page: Page):
     assert page.locator(".xterm a").count() == 0
 
 
+@pytest.mark.parametrize("final", ["b", "I", "Z", "L", "M", "S", "T"])
+def test_sequence_that_repeats_without_end_holds_up_no_page(page: Page, final: str):
+    go_to(page, "near")
+    page.locator(".xterm-helper-textarea").focus()
+
+    page.keyboard.type(rf"printf 'a\033[2147483647{final}'" "\n")
+
+    answers(page, f"unharmed-by-{final}")
+    page.keyboard.type(r"printf '\033c'" "\n")
+
+
+def test_repeats_within_the_screen_are_shown(page: Page):
+    go_to(page, "near", "shell")
+    page.locator(".xterm-helper-textarea").focus()
+
+    page.keyboard.type(r"printf 'a\033[9b%s\n' -repeated" "\n")
+
+    expect(screen(page)).to_contain_text("aaaaaaaaaa-repeated")
+
+
 def _starts_shell(guest: Guest) -> bool:
     try:
         guest.run(SHELL)
