@@ -61,7 +61,7 @@ const optionsOf = (figure, place, rows) => {
       {
         ...axis,
         size: 68,
-        space: 32,
+        space: 28,
         incrs: steps(unit),
         values: (plot, values) => values.map((value) => shown(unit, value)),
       },

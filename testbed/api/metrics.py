@@ -33,7 +33,7 @@ HOST_GAUGES: dict[str, tuple[str, Value]] = {
         "Whether the host answered when it was last observed.",
         lambda host: None if host.checked_at is None else not host.problem,
     ),
-    "cpus": ("The processors of the host.", lambda host: host.cpus),
+    "cpus": ("The CPUs of the host.", lambda host: host.cpus),
     "load1": (
         "The load average of one minute.",
         lambda host: host.load if host.is_answering else None,
@@ -58,11 +58,11 @@ HOST_GAUGES: dict[str, tuple[str, Value]] = {
 }
 HOST_COUNTERS: dict[str, tuple[str, Value]] = {
     "cpu_busy_seconds": (
-        "The time for which the processors were busy since the host's boot, all together.",
+        "The time for which the CPUs were busy since the host's boot, all together.",
         lambda host: host.cpu_busy_s,
     ),
     "cpu_seconds": (
-        "The time of all processors, busy or not, since the host's boot.",
+        "The time of all CPUs, busy or not, since the host's boot.",
         lambda host: host.cpu_total_s,
     ),
 }
@@ -83,7 +83,7 @@ GUEST_GAUGES: dict[str, tuple[str, GuestValue]] = {
 }
 GUEST_COUNTERS: dict[str, tuple[str, GuestValue]] = {
     "cpu_seconds": (
-        "The time for which the guest used processors since its start.",
+        "The time for which the guest used CPUs since its start.",
         lambda guest: guest.cpu_time_ns / 1e9,
     ),
     "disk_read_bytes": (

@@ -156,7 +156,9 @@ def _left_on(host: Host) -> Iterator[str]:
         return
     counts: dict[str, int] = {}
     for thing in seen.things:
-        name = str(thing.get("testbed") or "an unknown testbed")
-        counts[name] = counts.get(name, 0) + 1
-    for name in sorted(counts):
-        yield f"{count_of(counts[name], 'thing')} of {name}"
+        key = str(thing.get("testbed") or "an unknown testbed")
+        counts[key] = counts.get(key, 0) + 1
+    known = Testbed.objects.filter(slug__in=counts).select_related("owner")
+    names = {testbed.key: testbed.full_name for testbed in known}
+    for key in sorted(counts):
+        yield f"{count_of(counts[key], 'thing')} of {names.get(key, key)}"

@@ -66,6 +66,8 @@ ON_SELECTED = (Command.EXEC, Command.POWER, Command.CHECK)
 UPS = (Command.UP, Command.UP_GUESTS)
 # Their instructions' own words say how they ended.
 WITH_WORDS = (Command.SNAPSHOT, Command.SAVE_IMAGE)
+# The fields of their tasks that are told.
+TOLD = ("resource", "status", "message")
 # True of each way in which processes are ended; a task says more where it was proven.
 # A server that a finished script left carries the mark, too, and stays.
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
@@ -225,13 +227,21 @@ def _succeeded_words(run: Run) -> tuple[str, str]:
 
 
 def _own_words(run: Run) -> tuple[str, str]:
-    """Return how each instruction ended, with its own words."""
+    """Return how each instruction ended, with its own words.
+
+    The title of an only one is the run's own: guests stand in its place.
+    """
+    found = [*run.instructions.exclude(kind=Kind.END).order_by("index")]
     words = []
-    for instruction in run.instructions.exclude(kind=Kind.END).order_by("index"):
-        tasks = list(instruction.tasks.all()[:2])
+    for instruction in found:
+        tasks = list(instruction.tasks.only("instruction", *TOLD))
         said = instruction.message if len(tasks) > 1 else tasks[0].message
         said = said.rstrip(".") or tasks[0].status
-        words.append(f"{instruction.title}: {said}.")
+        subject = instruction.title
+        if len(found) == 1:
+            guests = [name for task in tasks if (name := task.guest)]
+            subject = fold(guests) if guests else ""
+        words.append(f"{subject}: {said}." if subject else f"{said}.")
     return " ".join(words), ""
 
 

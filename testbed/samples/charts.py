@@ -22,18 +22,24 @@ def _percent(value: float) -> str:
     return f"{value:.{1 if value < 10 else 0}f} %"
 
 
+def _bytes(value: float) -> str:
+    number, unit = size(value).split()
+    places = 0 if float(number) >= 100 else 1
+    return f"{float(number):.{places}f}".removesuffix(".0") + f" {unit}"
+
+
 def _per_second(value: float) -> str:
-    return f"{size(value)}/s"
+    return f"{_bytes(value)}/s"
 
 
 def _plain(value: float) -> str:
-    return f"{value:.2f}"
+    return f"{value:.2f}".removesuffix(".00")
 
 
 # The browser has the same four, for the axes and what the pointer shows.
 UNITS: dict[str, Callable[[float], str]] = {
     "percent": _percent,
-    "bytes": size,
+    "bytes": _bytes,
     "bytes/s": _per_second,
     "number": _plain,
 }
@@ -135,7 +141,7 @@ def guest_load(testbed: Testbed, name: str, memory_mib: int, period: Period) -> 
 
 def host_load(host: Host, period: Period) -> Load:
     """Return the charts of a host, which is overloaded where it has no more."""
-    cpu, load = Line("cpu_percent", "of all processors"), Line("load", "in one minute")
+    cpu, load = Line("cpu_percent", "of all CPUs"), Line("load", "in one minute")
     memory, disk = Line("memory_bytes", "in use"), Line("disk_bytes", "in use")
     memory_bytes = host.memory_mib << 20
     charts = (

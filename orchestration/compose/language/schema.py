@@ -262,7 +262,7 @@ class TestbedOptions(Entry):
 
     load_balancing: LoadBalancing = LoadBalancing.NAIVE_ROUND_ROBIN
     """`NaiveRoundRobin`: bridges go round the hosts. `Balanced`: by memory and
-    processors, those that guests of all testbeds leave."""
+    CPUs, those that guests of all testbeds leave."""
     management_network: StrictBool = True
     """Give each guest one more interface, by which the testbed reaches it whatever the
     experiment does to its network; `false` uses the guest's own address."""

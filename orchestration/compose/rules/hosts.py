@@ -83,7 +83,7 @@ def _sizes(
         if len(cpus) == len(hosts) and kind.cpus > max(cpus):
             yield positions.warning(
                 (*path, "cpus"),
-                f"No testbed host has {kind.cpus} processors; the largest has "
+                f"No testbed host has {kind.cpus} CPUs; the largest has "
                 f"{max(cpus)}. The guest will be slow.",
                 "Ask for fewer.",
             )

@@ -72,7 +72,7 @@ def create_snapshots(task: Task) -> Outcome:
     after = disk_of(task, guest)
     memory_bytes = after.snapshots.get(name, 0) if after else 0
     memory = f"{size(memory_bytes)} of memory" if memory_bytes else "with memory"
-    return done(f"{memory}; the guest stood still for at most {seconds:.1f} s")
+    return done(f"{memory}; the guest stood still for at most {seconds:.2f} s")
 
 
 def restore_snapshots(task: Task) -> Outcome:

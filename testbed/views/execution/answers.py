@@ -149,7 +149,9 @@ def compare(request: Request, pk: int) -> HttpResponse:
         other = execution_for(request, int(number))
     names, other_names = _answered(run), _answered(other)
     of = request.GET.get("of") or next(iter(names), "")
-    against = request.GET.get("and") or (of if other.pk != run.pk else "")
+    against = request.GET.get("and", "")
+    if not against:
+        against = of if other.pk != run.pk else _unlike(run, of)
     context = {"run": run, "other": other, "names": names, "other_names": other_names}
     context |= {"of": of, "against": against}
     try:
@@ -170,4 +172,15 @@ def _since(run: Run, answers: Answers) -> dict[str, object]:
 
 
 def _answered(run: Run) -> list[str]:
-    return [name for block in answers_of(run).blocks for name in block.names]
+    """Return the guests that answered, in the order of the page of answers."""
+    blocks = answers_of(run).blocks
+    return [name for block in blocks if block.answer for name in block.names]
+
+
+def _unlike(run: Run, name: str) -> str:
+    """Return a guest to compare with another: one with another answer, where one is."""
+    blocks = [block for block in answers_of(run).blocks if block.answer]
+    others = [block for block in blocks if name not in block.names] or blocks
+    largest = max(others, key=lambda block: block.count, default=None)
+    names = largest.names if largest else ()
+    return next((other for other in names if other != name), "")

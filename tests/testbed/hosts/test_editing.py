@@ -194,5 +194,14 @@ def test_host_with_kept_disks_stays(page: Client, other: Host) -> None:
     assert "1 thing of lab" in text(page.post(REMOVE))
 
 
+def test_testbed_of_kept_disks_has_the_name_that_users_know(
+    page: Client, other: Host, testbed: Testbed
+) -> None:
+    folder = {"kind": "folder", "name": "x", "testbed": testbed.key}
+    Inventory.objects.create(host=other, things=[folder], looked_at="2026-11-28T07:00Z")
+
+    assert "1 thing of olive/lab" in text(page.post(REMOVE))
+
+
 def test_main_stays_while_there_are_others(page: Client, other: Host) -> None:
     assert "Remove the others first" in text(page.post("/hosts/main/remove/"))

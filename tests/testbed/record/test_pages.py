@@ -191,3 +191,16 @@ def test_admins_pages_are_recorded(as_admin: Client):
         "192.0.2.7",
     )
     assert entry.what == "Added."
+
+
+def test_record_of_a_testbed_does_not_name_it_in_each_row(
+    as_owner: Client, as_admin: Client, testbed: Testbed, owner: User
+):
+    record_act(owner, Act.EDIT, testbed, "saved a.sh")
+
+    own = as_owner.get("/testbeds/olive/lab/record/").content.decode()
+    whole = as_admin.get("/record/").content.decode()
+
+    assert "saved a.sh" in own
+    assert 'data-label="On"' not in own
+    assert 'data-label="On"' in whole

@@ -1,10 +1,13 @@
 """The message of a run that ended early is about this run, then about earlier ones."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
-from testbed.models import Run, Task
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
+from testbed.models import Run, Task, Testbed
 from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import create_snapshot
 from testbed.runs.outcome import finish_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,3 +94,23 @@ def test_unreadable_state_counts_no_guest(make_run, owner, testbed):
     assert message == (
         f"Cancelled by olive. The set-up of guests had not begun. {PROOF}"
     )
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [("web", "web: with memory."), ("@all", "db,web: done.")],
+)
+def test_snapshots_say_what_was_done_without_the_title_of_their_run(
+    generated: Testbed, owner: User, selection: str, said: str
+):
+    generated.condition = Testbed.Condition.UP
+    generated.save()
+    wish = SnapshotWish(SnapshotVerb.CREATE, "base", "olive")
+    run = create_snapshot(generated, owner, wish, selection)
+    tasks = Task.objects.filter(instruction__run=run)
+    tasks.update(status=Task.Status.DONE, message="with memory")
+
+    finish_run(run.pk, Run.Status.SUCCEEDED)
+
+    run.refresh_from_db()
+    assert (run.title, run.message) == ("Take snapshot base", said)

@@ -131,6 +131,31 @@ def test_two_guests_are_compared(browser: Client, run: Run):
     assert browser.get(address).status_code == 200
 
 
+def test_two_guests_with_unlike_answers_are_compared_at_first(
+    browser: Client, run: Run
+):
+    page = browser.get(f"/runs/{run.pk}/difference/").content.decode()
+    likewise = browser.get(f"/runs/{run.pk}/difference/", {"of": "web-1"})
+
+    assert page.count("<option selected>web-2") == 1
+    assert page.count("<option selected>web-0") == 1
+    assert "-stderr: broken" in visible(page)
+    assert "<option selected>web-2" in likewise.content.decode()
+
+
+def test_answer_of_a_guest_alone_is_compared_with_none(
+    browser: Client, testbed: Testbed, owner: User
+):
+    alone = execution(testbed, owner, NAMES[:1])
+    answer(alone, "web-0", "Linux")
+    end(alone)
+
+    page = browser.get(f"/runs/{alone.pk}/difference/")
+
+    assert page.status_code == 200
+    assert "No difference" not in page.content.decode()
+
+
 def test_answer_is_compared_with_the_last_run_of_the_same_command(
     browser: Client, testbed: Testbed, owner: User, run: Run
 ):

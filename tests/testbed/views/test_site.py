@@ -94,7 +94,7 @@ def test_host_that_does_not_answer_shows_its_size_and_no_old_load(
 
     assert "16 GiB" in page
     assert "100.0 GiB" in page
-    for old in ("6.5", "81 %", "5 GiB", "40.0 GiB"):
+    for old in ("6.5", "81 %", " 5 GiB", "40.0 GiB"):
         assert old not in page.replace("16 GiB", "")
     away = next(host for host in found["hosts"] if host["name"] == "host-b")
     assert (away["cpus"], away["memory_mib"]) == (8, 16 * 1024)
@@ -304,3 +304,18 @@ def test_part_of_a_static_file_and_its_head_stay_plain(
     found.close()
     assert found.status_code == (206 if extra else 200)
     assert "Content-Encoding" not in found.headers
+
+
+def test_address_of_nothing_belongs_to_no_part_of_the_site(client: Client, owner: User):
+    client.force_login(owner)
+
+    page = client.get("/nothing/").content.decode()
+
+    assert "There is nothing at this address." in page
+    assert "aria-current" not in page
+
+
+def test_page_says_in_which_zone_its_times_are(client: Client, owner: User):
+    client.force_login(owner)
+
+    assert "Times without a zone are in UTC." in client.get("/").content.decode()

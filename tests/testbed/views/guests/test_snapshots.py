@@ -213,7 +213,7 @@ def test_kept_record_that_cannot_be_read_breaks_no_page(
     keep(deployed.project, "web", KeptRecord(texts=("<a/>",)))
     (deployed.project.snapshots / "web.json").write_bytes(content)
 
-    assert "None." in visible(shown(browser))
+    assert "no snapshot" in visible(shown(browser))
     question = browser.get("/testbeds/olive/lab/disks/delete/")
     assert "web on main" in visible(squeezed(question.content.decode()))
 
