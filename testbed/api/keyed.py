@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from http import HTTPStatus
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, transaction
@@ -22,6 +23,17 @@ from testbed.models import KeyedRequest
 
 HEADER = "Idempotency-Key"
 MOST_KEY = 100
+# The part of the OpenAPI document for an operation that calls `made_once`.
+KEYED: dict[str, Any] = {
+    "parameters": [
+        {
+            "in": "header",
+            "name": HEADER,
+            "schema": {"type": "string", "minLength": 1, "maxLength": MOST_KEY},
+            "description": "the same request with it gets the same answer for a day",
+        }
+    ]
+}
 MOST_KEYS = 2000
 KEPT = timedelta(hours=24)
 

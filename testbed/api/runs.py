@@ -22,7 +22,7 @@ from testbed.access.permissions import (
     require_scope,
 )
 from testbed.access.visibility import Request, run_for, visible_runs
-from testbed.api.keyed import Made, made_once
+from testbed.api.keyed import KEYED, Made, made_once
 from testbed.api.paging import Paging, page_of
 from testbed.api.places import address_of_run, testbed_of
 from testbed.api.shapes import instructions_of
@@ -175,7 +175,11 @@ def list_runs(
     return {"items": items, "count": count}
 
 
-@router.post("/testbeds/{account}/{name}/runs", response={202: Started})
+@router.post(
+    "/testbeds/{account}/{name}/runs",
+    response={202: Started},
+    openapi_extra=KEYED,
+)
 def start_run(
     request: Request, account: str, name: str, wish: CommandWish
 ) -> HttpResponse:
@@ -197,7 +201,11 @@ def start_run(
     )
 
 
-@router.post("/testbeds/{account}/{name}/power", response={202: Started})
+@router.post(
+    "/testbeds/{account}/{name}/power",
+    response={202: Started},
+    openapi_extra=KEYED,
+)
 def change_power(
     request: Request, account: str, name: str, wish: PowerWish
 ) -> HttpResponse:
@@ -209,7 +217,11 @@ def change_power(
     )
 
 
-@router.post("/testbeds/{account}/{name}/up", response={202: Started})
+@router.post(
+    "/testbeds/{account}/{name}/up",
+    response={202: Started},
+    openapi_extra=KEYED,
+)
 def bring_guests_up(
     request: Request, account: str, name: str, wish: GuestUpWish
 ) -> HttpResponse:
@@ -224,7 +236,11 @@ def bring_guests_up(
     )
 
 
-@router.post("/testbeds/{account}/{name}/exec", response={202: Started})
+@router.post(
+    "/testbeds/{account}/{name}/exec",
+    response={202: Started},
+    openapi_extra=KEYED,
+)
 def execute(
     request: Request, account: str, name: str, wish: Body[dict[str, Any]]
 ) -> HttpResponse:

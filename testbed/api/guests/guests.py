@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, visible_runs
+from testbed.api.keyed import KEYED
 from testbed.api.paging import Paging
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
@@ -74,7 +75,11 @@ def read_guest(
     return page.to_json()
 
 
-@router.post("/testbeds/{account}/{name}/guests/{guest}/check", response={202: Started})
+@router.post(
+    "/testbeds/{account}/{name}/guests/{guest}/check",
+    response={202: Started},
+    openapi_extra=KEYED,
+)
 def check_guest(request: Request, account: str, name: str, guest: str) -> HttpResponse:
     """Check a guest; a check of it that goes on is answered again."""
     testbed = testbed_of(request, account, name, Act.CHECK)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from orchestration.errors import ExecutionRefused
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
+from testbed.api.keyed import KEYED
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
 from testbed.api.runs import Started, started
@@ -88,7 +89,11 @@ def list_snapshots(
     }
 
 
-@router.post("/testbeds/{account}/{name}/snapshots", response={202: Started})
+@router.post(
+    "/testbeds/{account}/{name}/snapshots",
+    response={202: Started},
+    openapi_extra=KEYED,
+)
 def act_on_snapshot(
     request: Request, account: str, name: str, wish: SnapshotWish
 ) -> HttpResponse:

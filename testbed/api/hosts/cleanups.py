@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from testbed.access.permissions import require_admin
 from testbed.access.visibility import Request
-from testbed.api.keyed import Made, made_once
+from testbed.api.keyed import KEYED, Made, made_once
 from testbed.api.problems import PRECONDITION_REQUIRED, Refused
 from testbed.api.wishes import Wish, Words
 from testbed.images.listing import (
@@ -148,7 +148,10 @@ def list_orphans(request: Request) -> dict[str, object]:
 
 
 @router.delete(
-    "/orphans/{name}", response={202: CleanupShape}, operation_id="delete_orphans"
+    "/orphans/{name}",
+    response={202: CleanupShape},
+    operation_id="delete_orphans",
+    openapi_extra=KEYED,
 )
 def remove_orphans(request: Request, name: str, confirm: str = "") -> HttpResponse:
     """Delete all orphans of a name by a worker; `confirm` is the name once more."""
@@ -196,7 +199,7 @@ def refresh_stored_images(request: Request) -> HttpResponse:
     return HttpResponse(status=HTTPStatus.NO_CONTENT)
 
 
-@router.post("/stored-images/delete", response={202: CleanupShape})
+@router.post("/stored-images/delete", response={202: CleanupShape}, openapi_extra=KEYED)
 def delete_stored_images(request: Request, wish: ImageDeletion) -> HttpResponse:
     """Delete unused images by a worker; `confirm` is asked for."""
     require_admin(request.user)

@@ -12,7 +12,7 @@ from orchestration.state.placement import Taken
 from testbed.access.limits import Account, name_of
 from testbed.access.permissions import Act, OwnAct, require_scope
 from testbed.access.visibility import Request, reservation_for
-from testbed.api.keyed import Made, made_once
+from testbed.api.keyed import KEYED, Made, made_once
 from testbed.api.paging import Paging, page_of
 from testbed.api.wishes import Id, Wish, Words
 from testbed.models import Host, Reservation
@@ -130,7 +130,7 @@ def list_reservations(
     }
 
 
-@router.post("/reservations", response={201: ReservationShape})
+@router.post("/reservations", response={201: ReservationShape}, openapi_extra=KEYED)
 def make_reservation(request: Request, new: NewReservation) -> HttpResponse:
     """Reserve capacity. An `Idempotency-Key` lets a request be sent again."""
     require_scope(request.user, OwnAct.RESERVATIONS)

@@ -12,7 +12,7 @@ from testbed.access.names import require_name
 from testbed.access.permissions import Act, require_scope
 from testbed.access.visibility import Request
 from testbed.api.content import body_of, content_of, kind_of
-from testbed.api.keyed import Made, made_once
+from testbed.api.keyed import KEYED, Made, made_once
 from testbed.api.places import testbed_of
 from testbed.api.testbeds.files import FileList
 from testbed.api.testbeds.testbeds import TestbedShape, made_testbed
@@ -37,7 +37,7 @@ ABOUT: dict[str, Any] = {
     "/archives",
     response={201: TestbedShape},
     url_name="new-archive",
-    openapi_extra=ABOUT,
+    openapi_extra={**ABOUT, **KEYED},
 )
 def create_from_archive(request: Request, name: Query[Words]) -> HttpResponse:
     """Make a testbed of an archive: the body is a zip, tar or tar.gz.

@@ -11,6 +11,7 @@ from orchestration.errors import ExecutionRefused
 from orchestration.plan.execution import parse_execution
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request
+from testbed.api.keyed import KEYED
 from testbed.api.places import testbed_of
 from testbed.api.problems import Missing
 from testbed.api.runs import MOST_SELECTION, Started, started
@@ -95,7 +96,9 @@ def save_one(
 
 
 @router.post(
-    "/testbeds/{account}/{name}/commands/{int:number}/run", response={202: Started}
+    "/testbeds/{account}/{name}/commands/{int:number}/run",
+    response={202: Started},
+    openapi_extra=KEYED,
 )
 def run_command(
     request: Request, account: str, name: str, number: int, wish: SavedWish

@@ -8,7 +8,7 @@ from ninja import Router
 from testbed.access.names import require_name
 from testbed.access.permissions import Act, require
 from testbed.access.visibility import Request
-from testbed.api.keyed import Made, made_once
+from testbed.api.keyed import KEYED, Made, made_once
 from testbed.api.places import address_of_run, testbed_of
 from testbed.api.runs import Started, started_shape
 from testbed.api.testbeds.testbeds import TestbedShape, made_testbed
@@ -35,6 +35,7 @@ class CopyStarted(Started):
 @router.post(
     "/testbeds/{account}/{name}/copies",
     response={201: TestbedShape, 202: CopyStarted},
+    openapi_extra=KEYED,
 )
 def copy_testbed(
     request: Request, account: str, name: str, wish: CopyWish

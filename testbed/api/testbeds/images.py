@@ -14,6 +14,7 @@ from testbed.access.permissions import (
     require_scope,
 )
 from testbed.access.visibility import Request
+from testbed.api.keyed import KEYED
 from testbed.api.paging import Paging, page_of
 from testbed.api.places import testbed_of
 from testbed.api.runs import Started, started
@@ -80,7 +81,11 @@ def list_images(
     }
 
 
-@router.post("/testbeds/{account}/{name}/images", response={202: Started})
+@router.post(
+    "/testbeds/{account}/{name}/images",
+    response={202: Started},
+    openapi_extra=KEYED,
+)
 def save_image(
     request: Request, account: str, name: str, wish: SavingWish
 ) -> HttpResponse:

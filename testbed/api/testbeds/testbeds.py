@@ -14,7 +14,7 @@ from testbed.access import names
 from testbed.access.names import require_name
 from testbed.access.permissions import Act, require, require_scope
 from testbed.access.visibility import Request
-from testbed.api.keyed import Made, made_once
+from testbed.api.keyed import KEYED, Made, made_once
 from testbed.api.paging import Paging, page_of
 from testbed.api.places import address_of_testbed, testbed_of
 from testbed.api.problems import problem_answer
@@ -124,7 +124,12 @@ def list_testbeds(
     return {"items": [testbed_shape(row) for row in rows], "count": count}
 
 
-@router.post("/testbeds", response={201: TestbedShape}, operation_id="create_testbed")
+@router.post(
+    "/testbeds",
+    response={201: TestbedShape},
+    operation_id="create_testbed",
+    openapi_extra=KEYED,
+)
 def create(request: Request, new: NewTestbed) -> HttpResponse:
     """Make a testbed. An `Idempotency-Key` lets a request be sent again."""
     require_scope(request.user, Act.EDIT)

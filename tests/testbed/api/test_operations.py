@@ -4,6 +4,8 @@ An operation that the table does not know fails, as does a row without an operat
 """
 
 from collections.abc import Iterator
+from inspect import getsource, unwrap
+from re import search
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,6 +14,7 @@ from django.db import connection, transaction
 from testbed.access.permissions import Act, OwnAct, Permissions, is_in_scope
 from testbed.access.roles import Role
 from testbed.access.scopes import Scope
+from testbed.api.keyed import HEADER
 from testbed.api.v1 import api
 from testbed.models import Run, Testbed
 from testbed.testbeds.files import create_testbed, delete_file
@@ -722,6 +725,22 @@ def run(make_run: MakeRun) -> Run:
 
 def test_table_knows_every_operation_by_a_name_of_its_own():
     assert sorted(operations()) == sorted(TABLE)
+
+
+def test_document_names_the_header_of_each_request_that_is_made_once():
+    keyed, documented = set(), set()
+    for _, router in api._routers:
+        for view in router.path_operations.values():
+            for operation in view.operations:
+                source = getsource(unwrap(operation.view_func))
+                if search(r"return (made_once|started)\(", source):
+                    keyed.add(operation.view_func.__name__)
+                for one in (operation.openapi_extra or {}).get("parameters", ()):
+                    if one["name"] == HEADER:
+                        documented.add(operation.view_func.__name__)
+
+    assert {"create", "start_run", "make_reservation"} <= keyed
+    assert documented == keyed
 
 
 @pytest.mark.database
