@@ -9,7 +9,14 @@ import asyncio
 from orchestration.errors import TestbedError
 from orchestration.transport.ssh import Terminal
 from testbed.consoles.machines import Machines, place_of
-from testbed.consoles.messages import MAX_BYTES, Kind, Resize, read_words, state_words
+from testbed.consoles.messages import (
+    MAX_BYTES,
+    Kind,
+    Resize,
+    Words,
+    read_words,
+    state_words,
+)
 from testbed.consoles.viewer import Viewer
 
 MOST_UNSENT_BYTES = 1024 * 1024
@@ -67,7 +74,17 @@ async def _show(viewer: Viewer, terminal: Terminal) -> None:
     while data := await asyncio.to_thread(terminal.read):
         for start in range(0, len(data), MAX_BYTES):
             await viewer.show(data[start : start + MAX_BYTES])
-    await viewer.say(state_words("over", "The shell has ended."))
+    await viewer.say(_end_words(viewer.ticket.guest, is_lost=terminal.is_lost))
+
+
+def _end_words(guest: str, *, is_lost: bool) -> Words:
+    if not is_lost:
+        return state_words("over", "The shell has ended.")
+    return state_words(
+        "over",
+        f"The connection to guest {guest} was lost, and the shell with it.",
+        "Reconnect opens another shell.",
+    )
 
 
 async def _listen(viewer: Viewer, terminal: Terminal, typed: _Typed) -> None:

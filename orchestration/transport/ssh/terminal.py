@@ -16,6 +16,7 @@ from orchestration.transport.ssh.waiting import cancellable
 
 KIND = "xterm-256color"
 _READ_BYTES = 64 * 1024
+_NO_STATUS = -1
 
 
 class Terminal:
@@ -28,6 +29,13 @@ class Terminal:
         self._channel = channel
         self._done = contextlib.ExitStack()
         self._done.callback(done)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection ended, and not the shell; known after the last output."""
+        return (
+            not self._channel.eof_received and self._channel.exit_status == _NO_STATUS
+        )
 
     def read(self) -> bytes:
         """Return the next output, empty after the end."""

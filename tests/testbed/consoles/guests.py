@@ -66,6 +66,7 @@ class Shell:
         self.is_reading = threading.Event()
         self.is_reading.set()
         self.is_closed = False
+        self.is_lost = False
         self.reads = 0
 
     def read(self) -> bytes:

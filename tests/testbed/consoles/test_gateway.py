@@ -126,6 +126,17 @@ async def test_shell_gets_its_size_typing_and_end(running, guests, page):
     await eventually(lambda: shell.is_closed)
 
 
+async def test_shell_whose_connection_is_lost_says_so(running, guests, page):
+    shown = await page(mode=Mode.SHELL)
+    await shown.until_state("open")
+
+    guests.shells[0].is_lost = True
+    guests.shells[0].printed.put(b"")
+
+    words = await shown.until_state("over")
+    assert words["text"].startswith("The connection to guest web was lost")
+
+
 async def test_shell_ends_with_its_viewer(running, guests, page):
     shown = await page(mode=Mode.SHELL)
     await shown.until_state("open")
