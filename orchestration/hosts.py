@@ -161,10 +161,17 @@ class Hosts:
             return transport.open_terminal(*size, scope=Scope())
         except HostUnreachable:
             # Its host may know better why.
-            host = self._open_for_console(state, guest)
             with suppress(LibvirtFailed):
-                look_whether_running(host.libvirt, domain_of(state.testbed, guest))
+                self.require_running(state, guest)
             raise
+
+    def require_running(self, state: State, guest: GuestState) -> None:
+        """Raise what keeps a guest from running.
+
+        Raises: ConsoleUnavailable, ForeignThing, LibvirtFailed, HostUnreachable.
+        """
+        host = self._open_for_console(state, guest)
+        look_whether_running(host.libvirt, domain_of(state.testbed, guest))
 
     def forget_guest(self, state: State, guest: GuestState) -> None:
         """Close the transports of a guest that is gone or new."""

@@ -70,6 +70,10 @@ class Machines:
         size = (columns, rows)
         return self._hosts.open_shell(state, guest, host_key=key, size=size)
 
+    def require_running(self, place: Place) -> None:
+        """Raise what keeps a guest from running. Raises: TestbedError."""
+        self._hosts.require_running(*self._find(place))
+
     @staticmethod
     def _find(place: Place) -> tuple[State, GuestState]:
         project = Project(Path(settings.TESTBEDS_DIR) / place.testbed)

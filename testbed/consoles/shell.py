@@ -6,7 +6,7 @@ its own, so that a shell that prints and does not read can still be told to stop
 
 import asyncio
 
-from orchestration.errors import TestbedError
+from orchestration.errors import ConsoleUnavailable, TestbedError
 from orchestration.transport.ssh import Terminal
 from testbed.consoles.machines import Machines, place_of
 from testbed.consoles.messages import (
@@ -20,6 +20,7 @@ from testbed.consoles.messages import (
 from testbed.consoles.viewer import Viewer
 
 MOST_UNSENT_BYTES = 1024 * 1024
+LOOK_S = 5.0
 
 
 async def view_shell(viewer: Viewer, machines: Machines, idle_s: float) -> None:
@@ -42,6 +43,7 @@ async def view_shell(viewer: Viewer, machines: Machines, idle_s: float) -> None:
             _show(viewer, terminal),
             _listen(viewer, terminal, typed),
             _type(terminal, typed),
+            _look(viewer, machines),
             idle_s=idle_s,
         )
     finally:
@@ -85,6 +87,22 @@ def _end_words(guest: str, *, is_lost: bool) -> Words:
         f"The connection to guest {guest} was lost, and the shell with it.",
         "Reconnect opens another shell.",
     )
+
+
+async def _look(viewer: Viewer, machines: Machines) -> None:
+    """Return when the guest has gone off, which SSH through its host tells much later.
+
+    A guest that is only paused, or a host that does not answer, may come back.
+    """
+    while True:
+        await asyncio.sleep(LOOK_S)
+        try:
+            await asyncio.to_thread(machines.require_running, place_of(viewer.ticket))
+        except ConsoleUnavailable as exc:
+            await viewer.say(state_words("over", exc.message, exc.hint))
+            return
+        except TestbedError:
+            continue
 
 
 async def _listen(viewer: Viewer, terminal: Terminal, typed: _Typed) -> None:

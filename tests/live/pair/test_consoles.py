@@ -120,15 +120,17 @@ def test_gateway_that_is_killed_comes_back_with_the_screen(stack: Stack, page: P
 def test_guest_that_is_off_says_so_and_shows_its_next_boot(
     stack: Stack, owner: Client, page: Page
 ):
-    guest = Guest(stack, SLUG, "near")
-    go_to(page, "near")
-
-    domain = project(stack, SLUG).read_state().guest("near").domain
-    guest.host.run("virsh", "destroy", domain)
-    says(page, "Guest near is off.")
+    guest = Guest(stack, SLUG, "away")
+    go_to(page, "away")
     shell = page.context.new_page()
-    shell.goto(f"/testbeds/{SLUG}/guests/near/console/?mode=shell")
-    says(shell, "Guest near is off.")
+    go_to(shell, "away", "shell")
+
+    domain = project(stack, SLUG).read_state().guest("away").domain
+    guest.host.run("virsh", "destroy", domain)
+    says(page, "Guest away is off.")
+    says(shell, "Guest away is off.")
+    shell.goto(f"/testbeds/{SLUG}/guests/away/console/?mode=shell")
+    says(shell, "Guest away is off.")
     shell.close()
     guest.host.run("virsh", "start", domain)
 

@@ -124,6 +124,10 @@ class Guests:
         self.shells.append(Shell((columns, rows)))
         return self.shells[-1]
 
+    def require_running(self, place: Place) -> None:
+        if self.refusal:
+            raise self.refusal
+
 
 def is_off(name: str = "web") -> ConsoleUnavailable:
     return ConsoleUnavailable(f"Guest {name} is off.")

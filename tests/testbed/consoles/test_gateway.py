@@ -5,7 +5,8 @@ import stat
 
 import pytest
 
-from testbed.consoles import viewer
+from orchestration.errors import HostUnreachable
+from testbed.consoles import shell, viewer
 from testbed.consoles.gateway import AlreadyThere, Gateway
 from testbed.consoles.link import GatewayAway, open_link
 from testbed.consoles.messages import MAX_BYTES, Resize
@@ -135,6 +136,33 @@ async def test_shell_whose_connection_is_lost_says_so(running, guests, page):
 
     words = await shown.until_state("over")
     assert words["text"].startswith("The connection to guest web was lost")
+
+
+async def test_shell_of_a_guest_that_went_off_says_so(
+    running, guests, page, monkeypatch
+):
+    monkeypatch.setattr(shell, "LOOK_S", 0.01)
+    shown = await page(mode=Mode.SHELL)
+    await shown.until_state("open")
+
+    guests.refusal = is_off()
+
+    assert (await shown.until_state("over"))["text"] == "Guest web is off."
+    await eventually(lambda: guests.shells[0].is_closed)
+
+
+async def test_shell_stays_open_while_its_host_does_not_answer(
+    running, guests, page, monkeypatch
+):
+    monkeypatch.setattr(shell, "LOOK_S", 0.01)
+    shown = await page(mode=Mode.SHELL)
+    await shown.until_state("open")
+
+    guests.refusal = HostUnreachable("Host host-b does not answer.")
+    await asyncio.sleep(0.1)
+    guests.shells[0].printed.put(b"here")
+
+    await shown.until(lambda p: p.data == b"here")
 
 
 async def test_shell_ends_with_its_viewer(running, guests, page):
