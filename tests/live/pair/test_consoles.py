@@ -249,17 +249,17 @@ def test_sequence_that_repeats_without_end_holds_up_no_page(page: Page, final: s
     go_to(page, "near")
     page.locator(".xterm-helper-textarea").focus()
 
-    page.keyboard.type(rf"printf 'a\033[2147483647{final}'" "\n")
+    page.keyboard.type(f"printf 'a\\033[2147483647{final}'\n")
 
     answers(page, f"unharmed-by-{final}")
-    page.keyboard.type(r"printf '\033c'" "\n")
+    page.keyboard.type("printf '\\033c'\n")
 
 
 def test_repeats_within_the_screen_are_shown(page: Page):
     go_to(page, "near", "shell")
     page.locator(".xterm-helper-textarea").focus()
 
-    page.keyboard.type(r"printf 'a\033[9b%s\n' -repeated" "\n")
+    page.keyboard.type("printf 'a\\033[9b%s\\n' -repeated\n")
 
     expect(screen(page)).to_contain_text("aaaaaaaaaa-repeated")
 
