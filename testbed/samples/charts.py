@@ -33,7 +33,7 @@ def _per_second(value: float) -> str:
 
 
 def _plain(value: float) -> str:
-    return f"{value:.2f}".removesuffix(".00")
+    return f"{value:.2f}"
 
 
 # The browser has the same four, for the axes and what the pointer shows.
@@ -87,7 +87,7 @@ class DrawnChart:
     @property
     def limit(self) -> str:
         """Return its limit in words."""
-        return UNITS[self.chart.unit](self.chart.limit)
+        return UNITS[self.chart.unit](self.chart.limit).removesuffix(".00")
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def test_log_lines_of_guests_are_links(browser: Client, up: Run):
     log = shown(browser, f"/runs/{up.pk}/log/")
 
     assert f'<a href="{PAGE}" tabindex="-1">web</a>' in log
-    assert '<span class="line__who">main</span>' in log
+    assert '<span class="line__who" title="main">main</span>' in log
 
 
 def test_log_lines_cost_one_query_for_all_links(browser: Client, up: Run):
