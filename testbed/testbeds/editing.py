@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 
 from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.project.digests import digest_of_file
 from orchestration.project.folder import YAML_NAME
 from orchestration.project.groups import GroupRecord
 from testbed.access.permissions import Act, record_act
-from testbed.models import Testbed
+from testbed.models import Entry, Testbed
 from testbed.models.runs import require_no_run
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import digesting, list_files
@@ -24,6 +25,8 @@ from testbed.testbeds.texts import MAX_TEXT_BYTES, Text, put_back, read_text
 from testbed.testbeds.uploads import check_yaml, safe_path
 
 NAMED = 5
+# Between the file that a save wrote and its entry of the record.
+RECORDED_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,19 @@ class Opened:
 
 
 class EditConflict(TestbedError):
-    """The file is not the one that was loaded; `now` is its current content."""
+    """The file is not the one that was loaded; `now` is its current content.
 
-    def __init__(self, now: Opened) -> None:
+    `seen` is the digest that was loaded, "" of no file. `by` is the user who changed it,
+    where that is known.
+    """
+
+    def __init__(self, now: Opened, seen: str | None, *, by: str = "") -> None:
         what = "was deleted" if now.is_new else "was changed"
+        by_whom = f" by {by}" if by else ""
         super().__init__(
-            f"{now.path} {what} by another user since you opened it.",
+            f"{now.path} {what}{by_whom} since it was read."
+            if seen != "" or now.is_new
+            else f"{now.path} is there already.",
             hint="Nothing was saved. Compare the two texts, then decide.",
         )
         self.now = now
@@ -84,13 +94,45 @@ def open_small(testbed: Testbed, path: str) -> Opened | None:
     return Opened(path, len(content), digest, read_text(content))
 
 
-def require_seen(now: Opened, seen: str | None) -> None:
+def conflict_of(
+    testbed: Testbed, now: Opened, reader: User, *, seen: str | None
+) -> EditConflict:
+    """Return the conflict about a file with the user who changed it, if known."""
+    return EditConflict(now, seen, by=_changed_by(testbed, now, reader))
+
+
+def _changed_by(testbed: Testbed, now: Opened, reader: User) -> str:
+    """Return the user of the last recorded edit of a file, if it left it as it is.
+
+    The entry of a save is written just after the file. Other ways, as a fetch of the
+    source, name no file in the record.
+    """
+    path = now.path
+    is_gone = Q(what=f"deleted the file {path}") | Q(
+        what__startswith=f"renamed {path} to "
+    )
+    is_saved = Q(what__in=(f"saved {path}", f"uploaded {path}"))
+    edits = Entry.objects.filter(
+        testbed_number=testbed.number, act=Act.EDIT.name.lower()
+    )
+    last = edits.filter(is_gone | is_saved).first()
+    if last is None or now.is_new is last.what.startswith(("saved ", "uploaded ")):
+        return ""
+    if not now.is_new:
+        written_at = testbed.project.file(path).stat().st_mtime
+        if not 0 <= last.at.timestamp() - written_at <= RECORDED_WITHIN_S:
+            return ""
+    is_own = last.user == reader.get_username()
+    return "you, in another window or program," if is_own else last.user
+
+
+def require_seen(testbed: Testbed, now: Opened, seen: str | None, reader: User) -> None:
     """Let a file be replaced by a user who has seen this digest of it.
 
     "" is the digest of no file; None replaces whatever is there. Raises: EditConflict.
     """
     if now.digest != seen and (seen is not None or now.is_new):
-        raise EditConflict(now)
+        raise conflict_of(testbed, now, reader, seen=seen)
 
 
 def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -> None:
@@ -101,7 +143,7 @@ def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -
     with files_locked(testbed):
         now = open_file(testbed, path, by)
         if now.digest != seen or now.text is None:
-            raise EditConflict(now)
+            raise conflict_of(testbed, now, by, seen=seen)
         before = b"" if now.is_new else testbed.project.file(path).read_bytes()
         update_files(testbed, {path: put_back(typed, before)})
     record_act(by, Act.EDIT, testbed, f"saved {path}")
@@ -116,7 +158,7 @@ def save_bytes(
     PathOutside, UploadRefused, LimitReached, TooManyDigests.
     """
     with files_locked(testbed):
-        require_seen(open_file(testbed, path, by), seen)
+        require_seen(testbed, open_file(testbed, path, by), seen, by)
         update_files(testbed, {path: content})
     record_act(by, Act.EDIT, testbed, f"uploaded {path}")
     return sha256(content).hexdigest()
