@@ -7,6 +7,9 @@ const HEIGHT = 150;
 const panel = document.querySelector("[data-load]");
 const charts = [];
 
+// uPlot has seconds.
+const secondOf = (moment) => Date.parse(moment) / 1000;
+
 const colourOf = (element, property = "color") => getComputedStyle(element)[property];
 
 // Red above the limit: the line's colour changes at its height.
@@ -85,13 +88,13 @@ const create = (Plot, figure, data) => {
   const place = figure.querySelector("[data-plot]");
   const rows = [...figure.querySelectorAll("tr[data-column] th")];
   const names = rows.map((row) => row.parentElement.dataset.column);
-  const columns = (news) => [news.times, ...names.map((name) => news.columns[name])];
+  const columns = (news) => [news.times.map(secondOf), ...names.map((name) => news.columns[name])];
   let plot = null;
   let newest = data;
   const show = (news) => {
     newest = news;
     plot.setData(columns(news), false);
-    plot.setScale("x", { min: news.begins, max: news.ends });
+    plot.setScale("x", { min: secondOf(news.begins_at), max: secondOf(news.ends_at) });
   };
   const build = () => {
     plot?.destroy();

@@ -129,7 +129,7 @@ class Api(NinjaAPI):
 
 api = Api(
     title="Testbed",
-    version="2.0",
+    version="3.0",
     description="What the pages do, for programs: docs/api.md says how.",
     urls_namespace="api",
     docs_url=None,

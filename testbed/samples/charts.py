@@ -6,6 +6,7 @@ browser draws the columns over it (`static/js/charts.js`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from orchestration.amounts import size
@@ -108,12 +109,16 @@ class Load:
         rows = [row for drawn in self.charts for row in drawn.rows]
         return {
             "period": self.period,
-            "begins": self.series.begins,
-            "ends": self.series.ends,
-            "times": self.series.times,
+            "begins_at": _moment(self.series.begins),
+            "ends_at": _moment(self.series.ends),
+            "times": [_moment(second) for second in self.series.times],
             "columns": self.series.columns,
             "table": {row.column: asdict(row) for row in rows},
         }
+
+
+def _moment(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def guest_load(testbed: Testbed, name: str, memory_mib: int, period: Period) -> Load:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from django.contrib.auth.models import User
+from django.db.models import Q
 
 from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.project.digests import digest_of_file
 from orchestration.project.folder import YAML_NAME
 from orchestration.project.groups import GroupRecord
 from testbed.access.permissions import Act, record_act
-from testbed.models import Testbed
+from testbed.models import Entry, Testbed
 from testbed.models.runs import require_no_run
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import digesting, list_files
@@ -24,6 +25,8 @@ from testbed.testbeds.texts import MAX_TEXT_BYTES, Text, put_back, read_text
 from testbed.testbeds.uploads import check_yaml, safe_path
 
 NAMED = 5
+# Between the file that a save wrote and its entry of the record.
+RECORDED_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +45,30 @@ class Opened:
 
 
 class EditConflict(TestbedError):
-    """The file is not the one of the digest `seen`; `now` is its current content."""
+    """The file is not the one that was loaded; `now` is its current content.
 
-    def __init__(self, now: Opened, seen: str | None) -> None:
-        hint = "Nothing was saved. Compare the two, then decide."
+    `seen` is the digest that was loaded, "" of no file. `by` is the user who changed it,
+    where that is known.
+    """
+
+    def __init__(self, now: Opened, seen: str | None, *, by: str = "") -> None:
+        hint = "Nothing was saved. Compare the two texts, then decide."
         if now.is_new:
             hint = "Nothing was saved. Save it as a new file, or leave it."
-        super().__init__(_conflict(now, seen), hint=hint)
+        super().__init__(_conflict(now, seen, by), hint=hint)
         self.now = now
 
 
-def _conflict(now: Opened, seen: str | None) -> str:
+def _conflict(now: Opened, seen: str | None, by: str) -> str:
     """Return how a file differs from the one that a save expects."""
+    by_user = f" by {by}" if by else ""
     if now.is_new:
         if seen is None:
             return f"There is no file {now.path}."
-        return f"{now.path} was deleted since you opened it."
+        return f"{now.path} was deleted{by_user} since it was read."
     if seen == "":
         return f"There is already a file {now.path}."
-    return f"{now.path} was changed since you opened it."
+    return f"{now.path} was changed{by_user} since it was read."
 
 
 def open_file(testbed: Testbed, path: str, reader: User) -> Opened:
@@ -94,13 +102,45 @@ def open_small(testbed: Testbed, path: str) -> Opened | None:
     return Opened(path, len(content), digest, read_text(content))
 
 
-def require_seen(now: Opened, seen: str | None) -> None:
+def conflict_of(
+    testbed: Testbed, now: Opened, reader: User, *, seen: str | None
+) -> EditConflict:
+    """Return the conflict about a file with the user who changed it, if known."""
+    return EditConflict(now, seen, by=_changed_by(testbed, now, reader))
+
+
+def _changed_by(testbed: Testbed, now: Opened, reader: User) -> str:
+    """Return the user of the last recorded edit of a file, if it left it as it is.
+
+    The entry of a save is written just after the file. Other ways, as a fetch of the
+    source, name no file in the record.
+    """
+    path = now.path
+    is_gone = Q(what=f"deleted the file {path}") | Q(
+        what__startswith=f"renamed {path} to "
+    )
+    is_saved = Q(what__in=(f"saved {path}", f"uploaded {path}"))
+    edits = Entry.objects.filter(
+        testbed_number=testbed.number, act=Act.EDIT.name.lower()
+    )
+    last = edits.filter(is_gone | is_saved).first()
+    if last is None or now.is_new is last.what.startswith(("saved ", "uploaded ")):
+        return ""
+    if not now.is_new:
+        written_at = testbed.project.file(path).stat().st_mtime
+        if not 0 <= last.at.timestamp() - written_at <= RECORDED_WITHIN_S:
+            return ""
+    is_own = last.user == reader.get_username()
+    return "you, in another window or program," if is_own else last.user
+
+
+def require_seen(testbed: Testbed, now: Opened, seen: str | None, reader: User) -> None:
     """Let a file be replaced by a user who has seen this digest of it.
 
     "" is the digest of no file; None replaces whatever is there. Raises: EditConflict.
     """
     if now.digest != seen and (seen is not None or now.is_new):
-        raise EditConflict(now, seen)
+        raise conflict_of(testbed, now, reader, seen=seen)
 
 
 def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -> None:
@@ -111,7 +151,7 @@ def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -
     with files_locked(testbed):
         now = open_file(testbed, path, by)
         if now.digest != seen or now.text is None:
-            raise EditConflict(now, seen)
+            raise conflict_of(testbed, now, by, seen=seen)
         before = b"" if now.is_new else testbed.project.file(path).read_bytes()
         update_files(testbed, {path: put_back(typed, before)})
     record_act(by, Act.EDIT, testbed, f"saved {path}")
@@ -126,7 +166,7 @@ def save_bytes(
     PathOutside, UploadRefused, LimitReached, TooManyDigests.
     """
     with files_locked(testbed):
-        require_seen(open_file(testbed, path, by), seen)
+        require_seen(testbed, open_file(testbed, path, by), seen, by)
         update_files(testbed, {path: content})
     record_act(by, Act.EDIT, testbed, f"uploaded {path}")
     return sha256(content).hexdigest()

@@ -32,6 +32,7 @@ from testbed.testbeds.comparison import compare, take
 from testbed.testbeds.editing import (
     EditConflict,
     Opened,
+    conflict_of,
     open_file,
     rename_file,
     require_new,
@@ -120,7 +121,7 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
     seen, chosen = form.cleaned_data["seen"], form.cleaned_data["take"]
     if chosen:
         text = _taken(form, opened, typed)
-        conflict = EditConflict(opened, seen)
+        conflict = conflict_of(testbed, opened, request.user, seen=seen)
         return _page(request, testbed, opened, text=text, conflict=conflict)
     try:
         save_text(testbed, opened.path, typed, request.user, seen=seen)

@@ -286,10 +286,8 @@ class Stack:
         if process is None:
             return
         _signal_group(process, with_signal)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(15)
-        except subprocess.TimeoutExpired:
-            pass
         # Its children may outlive it.
         _signal_group(process, signal.SIGKILL)
         process.wait(5)

@@ -272,7 +272,9 @@ def test_two_saves_meet_and_each_difference_is_chosen(refused: Page):
     expect(other.get_by_text("was saved.")).to_be_visible()
 
     page.locator("#save").click()
-    expect(page.get_by_text("was changed since you opened it")).to_be_in_viewport()
+    expect(
+        page.get_by_text("was changed by you, in another window or program")
+    ).to_be_in_viewport()
     expect(page.locator(".compare__saved")).to_have_text("# theirs")
     expect(page.locator(".compare__typed")).to_have_text("# mine")
     page.get_by_role("button", name="Take the saved lines here").click()

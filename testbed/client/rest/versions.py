@@ -6,7 +6,7 @@ from testbed.client.rest.problems import VersionsDiffer
 
 # Of the API's document that this client was written for. A server with a smaller second
 # number lacks operations that the client uses.
-VERSION = (2, 0)
+VERSION = (3, 0)
 
 
 def require_same(found: str, url: str) -> None:

@@ -77,7 +77,7 @@ def begin(
     plain = safe_path(composed(path))
     check_yaml(plain, size)
     kept = list_files(testbed)
-    require_seen(open_file(testbed, plain, user), _expected(seen))
+    require_seen(testbed, open_file(testbed, plain, user), _expected(seen), user)
     check_bounds(dict.fromkeys((*kept, plain), b""))
     require_no_file_above((*kept, plain))
     others = sum(kept[name] for name in kept.keys() - {plain})
@@ -254,7 +254,8 @@ def _put_in_place(row: Upload, part: Path) -> None:
     testbed = row.testbed
     check_yaml(row.path, row.size)
     with files_locked(testbed):
-        require_seen(open_file(testbed, row.path, row.user), _expected(row.seen))
+        now = open_file(testbed, row.path, row.user)
+        require_seen(testbed, now, _expected(row.seen), row.user)
         kept = list_files(testbed)
         check_bounds(dict.fromkeys((*kept, row.path), b""))
         found = sum(kept[name] for name in kept.keys() - {row.path}) + row.size

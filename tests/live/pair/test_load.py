@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from datetime import datetime
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,7 +21,10 @@ NAMES = {"near": "main", "away": "host-b"}
 
 
 def load(client: Client, name: str) -> Frame:
-    return client.get(SLUG, f"guests/{name}/load")
+    """Return the load of a guest, with its times in seconds."""
+    found = client.get(SLUG, f"guests/{name}/load")
+    times = [datetime.fromisoformat(at).timestamp() for at in found["times"]]
+    return found | {"times": times}
 
 
 def figures(client: Client, name: str, column: str, *, since: float) -> list[float]:

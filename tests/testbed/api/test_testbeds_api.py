@@ -15,6 +15,9 @@ from tests.testbed.conftest import YAML
 pytestmark = pytest.mark.database
 NEW = {"name": "ring", "yaml": YAML}
 FILE = "/testbeds/olive/lab/files/setup.sh"
+OWN_EDIT = (
+    "setup.sh was changed by you, in another window or program, since it was read."
+)
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +183,7 @@ def test_file_is_made_read_and_replaced_by_its_tag(ask: Ask):
     assert made.status_code == 201
     assert tag == f'"{sha256(b"one").hexdigest()}"'
     assert replaced.status_code == 200
-    assert said(stale, 412)["detail"] == "setup.sh was changed since you opened it."
+    assert said(stale, 412)["detail"] == OWN_EDIT
     assert read.content == b"two"
     assert read.headers["ETag"] == replaced.headers["ETag"]
 
@@ -198,7 +201,7 @@ def test_file_that_was_read_is_not_sent_again(ask: Ask):
     [
         ({}, 428, "does not say which content it replaces"),
         ({"If_None_Match": "*"}, 412, "There is already a file setup.sh."),
-        ({"If_Match": '"0"'}, 412, "setup.sh was changed since you opened it."),
+        ({"If_Match": '"0"'}, 412, OWN_EDIT),
     ],
 )
 def test_save_that_does_not_know_the_present_file_is_refused(

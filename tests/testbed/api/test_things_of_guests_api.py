@@ -176,8 +176,8 @@ def test_load_of_guest_and_host_has_the_keys_of_the_page(ask: Ask, generated: Te
     assert guest.json()["period"] == "week"
     assert set(host.json()) == {
         "period",
-        "begins",
-        "ends",
+        "begins_at",
+        "ends_at",
         "times",
         "columns",
         "table",

@@ -4,14 +4,17 @@ Differences are taken one at a time, and none when another may be meant; a file 
 deleted or became binary meanwhile is no file to write over.
 """
 
+import os
 import re
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 
 from testbed.models import Testbed
+from testbed.testbeds.editing import EditConflict, rename_file, save_bytes
 from tests.testbed.conftest import YAML
-from tests.testbed.reading import squeezed
+from tests.testbed.reading import squeezed, visible
 from tests.testbed.views.editor_page import EDIT, load, save, shown
 
 
@@ -29,7 +32,7 @@ def test_conflict_keeps_both_texts_and_can_be_settled(
     assert testbed.project.yaml.read_text() == "# theirs\n"
     assert mine == f"{text}# mine\n"
     assert "# theirs" in page
-    assert "was changed since you opened it" in page
+    assert "was changed since it was read" in page
     assert save(browser, EDIT, mine, now).status_code == 302
     assert testbed.project.yaml.read_text() == f"{YAML}# mine\n"
 
@@ -112,8 +115,66 @@ def test_file_that_was_deleted_meanwhile_is_a_conflict(
     answer = save(browser, f"{EDIT}a.sh", text, seen)
 
     assert answer.status_code == 409
-    assert "was deleted since you opened it" in answer.content.decode()
+    assert "was deleted since it was read" in answer.content.decode()
     assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ("mark", "a.sh was changed by mark since it was read."),
+        (
+            "olive",
+            "a.sh was changed by you, in another window or program, since it was",
+        ),
+    ],
+)
+def test_conflict_names_the_user_of_the_last_save(
+    browser: Client, testbed: Testbed, owner: User, member: User, user: str, words: str
+):
+    by = {"mark": member, "olive": owner}[user]
+    save_bytes(testbed, "a.sh", b"echo\n", owner, seen="")
+    text, seen = load(browser, f"{EDIT}a.sh")
+    save_bytes(testbed, "a.sh", b"echo theirs\n", by, seen=seen)
+
+    page = visible(save(browser, f"{EDIT}a.sh", text, seen).content.decode())
+
+    assert words in page
+
+
+def test_conflict_names_nobody_where_the_last_save_is_not_what_is_there(
+    browser: Client, testbed: Testbed, member: User
+):
+    save_bytes(testbed, "a.sh", b"echo\n", member, seen="")
+    text, seen = load(browser, f"{EDIT}a.sh")
+    file = testbed.project.file("a.sh")
+    file.write_text("echo fetched\n")
+    os.utime(file, (0, 0))
+
+    page = visible(save(browser, f"{EDIT}a.sh", text, seen).content.decode())
+
+    assert "a.sh was changed since it was read." in page
+
+
+def test_conflict_names_the_user_who_deleted_the_file(
+    browser: Client, testbed: Testbed, owner: User, member: User
+):
+    save_bytes(testbed, "a.sh", b"echo\n", owner, seen="")
+    text, seen = load(browser, f"{EDIT}a.sh")
+    rename_file(testbed, "a.sh", "b.sh", member)
+
+    page = visible(save(browser, f"{EDIT}a.sh", text, seen).content.decode())
+
+    assert "a.sh was deleted by mark since it was read." in page
+
+
+def test_file_that_someone_began_meanwhile_is_there_already(
+    testbed: Testbed, owner: User, member: User
+):
+    save_bytes(testbed, "a.sh", b"echo\n", member, seen="")
+
+    with pytest.raises(EditConflict, match=r"There is already a file a\.sh\."):
+        save_bytes(testbed, "a.sh", b"echo mine\n", owner, seen="")
 
 
 def test_file_that_became_binary_is_not_replaced(browser: Client, testbed: Testbed):

@@ -19,7 +19,7 @@ from testbed.client.rest.problems import (
 from testbed.client.rest.server import Server
 
 Play = Callable[[httpx.Request], httpx.Response]
-DOCUMENT = {"info": {"version": "2.0"}}
+DOCUMENT = {"info": {"version": "3.0"}}
 ERASES = {"confirm": "abc", "must_type": "lab", "losses": [], "kept": []}
 
 
@@ -84,8 +84,8 @@ def test_page_of_another_program_is_no_refusal_of_the_server() -> None:
     ("version", "words"),
     [
         ("1", "The server is too old"),
-        ("1.9", "The server is too old"),
-        ("3.0", "This command line is too old"),
+        ("2.9", "The server is too old"),
+        ("4.0", "This command line is too old"),
     ],
 )
 def test_operation_that_is_not_there_names_the_version_that_is_too_old(
@@ -102,7 +102,7 @@ def test_operation_that_is_not_there_names_the_version_that_is_too_old(
 
 def test_newer_server_of_the_same_first_number_is_used() -> None:
     server = served(
-        lambda request: httpx.Response(200, json={"info": {"version": "2.9"}})
+        lambda request: httpx.Response(200, json={"info": {"version": "3.9"}})
     )
 
     server.require_version()

@@ -1,6 +1,6 @@
 """Charts on the pages of guests and hosts: their tables, and their samples as JSON."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -72,7 +72,13 @@ def test_samples_are_json(browser: Client, sampled: Testbed) -> None:
 
     load = answer.json()
     assert load["period"] == "hour"
-    assert len(load["times"]) == 2
+    times = [datetime.fromisoformat(at) for at in load["times"]]
+    begins_at, ends_at = map(
+        datetime.fromisoformat, (load["begins_at"], load["ends_at"])
+    )
+    assert begins_at < times[0] < times[1] <= ends_at
+    assert ends_at - begins_at == timedelta(hours=1)
+    assert times[1].utcoffset() == timedelta(0)
     assert load["columns"]["cpu_percent"] == [10, 90]
     assert load["columns"]["received_bytes_per_s"] == [5 * MIB, 5 * MIB]
     assert set(load["columns"]) == set(load["table"]) == set(GuestFigures._fields)
