@@ -1,7 +1,7 @@
-"""Ctrl+C of the real `testbed` in the stages of Up that are in guests.
+"""Ctrl+C of the real `testbed` in the stages of Up: at hosts, disks and in guests.
 
 Once cancels on the server, twice leaves the run to a second process. The product's
-hosts and guests are rehearsed; a program in the guest web takes ten minutes.
+hosts and guests are rehearsed; a program on a host or in the guest web takes ten minutes.
 """
 
 import json
@@ -12,7 +12,14 @@ from collections.abc import Iterator
 import pytest
 
 from tests.live.stack import Stack
-from tests.live.test_terminal import Terminal, ended, number_of, read_until
+from tests.live.test_terminal import (
+    HELD,
+    Terminal,
+    ended,
+    hold,
+    number_of,
+    read_until,
+)
 from tests.live.test_terminal import home as home
 from tests.live.test_terminal import terminal as terminal
 from tests.live.watch import wait_until
@@ -29,6 +36,13 @@ RUNNER = "sh -s -- /etc/nocloud/script-run"
 STAGES = (
     ("Set up 2 guests", f"{RUNNER} /tmp/testbed-web-a.sh"),
     ("Run the scripts of 2 guests", f"{RUNNER} /tmp/testbed-web-b.sh"),
+)
+
+
+# The title, and the program on a host that it waits for.
+HOST_STAGES = (
+    ("Check 2 hosts", "ovs-appctl"),
+    ("Create 2 disks", "qemu-img create"),
 )
 
 
@@ -111,3 +125,30 @@ def test_interrupt_of_up_while_a_guest_is_at_work(
     else:
         left_by_two(process, number, terminal)
     assert not web.is_held()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("stage", "command"), HOST_STAGES)
+def test_interrupt_of_up_while_a_host_is_at_work(
+    terminal: Terminal, product: Stack, stage: str, command: str, times: int
+) -> None:
+    hold(product, command)
+
+    process = terminal.start("up")
+    number = number_of(process)
+    read_until(process, stage)
+
+    if times == 1:
+        cancelled_by_one(process, number)
+    else:
+        left_by_two(process, number, terminal)
+    newest = json.loads(terminal.run("runs", "--json"))["items"][0]
+    assert (newest["run"], newest["status"]) == (int(number), "cancelled")
+    # Looks at the host wait there, too, and go on.
+    machine = product.data / f"runtime/simulated/{HELD}.json"
+    wait_until(
+        lambda: (
+            f".r{number}."
+            not in json.dumps(json.loads(machine.read_text())["sleepers"])
+        )
+    )
