@@ -8,7 +8,7 @@ const OVER = 1000;
 const FINAL = {
   4400: "The server did not understand this page. Load it again.",
   4401: "You are signed out. Load the page again to sign in.",
-  4404: "This console is gone, or no longer yours.",
+  4404: "This console is gone, or no longer yours. Load the page again.",
   4429: "",
 };
 
