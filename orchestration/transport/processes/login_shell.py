@@ -1,9 +1,8 @@
-"""Reaches a shell of sh's kind through any login shell, and skips the login's output.
+"""Reaches /bin/sh through any login shell, and skips the login's own output.
 
 sshd passes each command to the login shell of the account (bash, csh or fish), and
-start files may print. So a mark is printed before the command is run: by the login
-shell itself where it is of sh's kind, else by the /bin/sh that the line starts. A start
-of a shell takes about a millisecond, in an emulated guest twelve.
+start files may print. So the line has the same meaning in all of them: it starts
+/bin/sh, which prints a mark and then runs the command.
 """
 
 from collections.abc import Callable
@@ -11,10 +10,6 @@ from collections.abc import Callable
 MARK = b"\x1etestbed\x1e"
 # Between single quotes, where fish knows \\ and \', csh knows ! and no newline.
 _BEGIN = r'printf "\036testbed\036"; printf "\036testbed\036" >&2; eval '
-# csh and fish find an error in a function of sh's form before they run a part of the
-# line. A shell that reads on has no function to call, and passes the rest by.
-_BEGIN_HERE = r'testbed_begins() { printf "\036testbed\036"; }; '
-_RUN_HERE = "testbed_begins && { testbed_begins >&2; "
 # Decoding takes a process there: only where something is encoded.
 _ENCODED, _PLAIN = '"$(printf %b "$1")"', '"$1"'
 _UNSAFE = frozenset(b"'\\!\n\r")
@@ -30,17 +25,6 @@ def for_any_shell(line: str) -> str:
     )
     read = _PLAIN if safe == line else _ENCODED
     return f"exec /bin/sh -c '{_BEGIN}{read}' sh '{safe}'"
-
-
-def for_kin_of_sh(line: str) -> str:
-    """Build a line that a login shell of sh's kind runs by itself; no other runs any.
-
-    csh reads a line of text by itself each, so newlines are not for it. Raises:
-    ValueError for anything but printable ASCII.
-    """
-    if not (line.isascii() and line.isprintable()):
-        raise ValueError("not printable ASCII")
-    return f"{_BEGIN_HERE}{_RUN_HERE}{line}; }}"
 
 
 class Begun:

@@ -14,14 +14,14 @@ LONGEST_BYTES = 8_000
 
 
 def request_of(line: str, tag: str) -> tuple[str, bytes]:
-    """Return the request for a line of /bin/sh, and what it reads before its input."""
-    if len(request := for_any_shell(line)) <= LONGEST_BYTES:
-        return request, b""
+    """Return the line to request, and what it reads before the command's own input."""
+    if len(for_any_shell(line)) <= LONGEST_BYTES:
+        return line, b""
     end = f"# {secrets.token_hex(8)}"
     text = f"{line}\n{end}".encode(errors="surrogateescape")
-    reader = (
+    request = (
         f"export {TAG_VARIABLE}={tag}; "
         f"line=$(dd bs=1 count={len(text)} 2> /dev/null); "
         f'case $line in *"{end}") eval "$line";; esac; exit 255'
     )
-    return for_any_shell(reader), text
+    return request, text

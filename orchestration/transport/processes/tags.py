@@ -60,25 +60,6 @@ def wrap_line(cmd: Command, tag: str, *, sudo: bool) -> str:
     return f"export {pairs}; {words}; exit $?"
 
 
-def wrap_login_line(cmd: Command, tag: str, *, sudo: bool) -> str:
-    """Build the line for a login shell of sh's kind, after its start files.
-
-    `command` passes functions by that they may have defined, and zsh would look up a
-    word that begins with `=`. Raises: ValueError for a command with variables, of which
-    a login shell has read-only ones.
-    """
-    if cmd.env and not sudo:
-        raise ValueError("variables are for /bin/sh")
-    words = map(_quoted, wrap_argv(cmd, tag, sudo=sudo))
-    return (
-        f"export {TAG_VARIABLE}={checked_tag(tag)}; command {' '.join(words)}; exit $?"
-    )
-
-
-def _quoted(word: str) -> str:
-    return f"'{word}'" if word.startswith("=") else shlex.quote(word)
-
-
 def _checked_words(cmd: Command) -> list[str]:
     if not cmd.argv or not cmd.argv[0] or "=" in cmd.argv[0]:
         raise ValueError(f"not a program: {cmd.argv!r}")

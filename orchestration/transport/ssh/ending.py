@@ -14,7 +14,6 @@ from orchestration.events import Stream
 from orchestration.transport.base import Command, Ended, Process
 from orchestration.transport.output import Output
 from orchestration.transport.processes.ending import parse_ended, unconfirmed
-from orchestration.transport.processes.login_shell import for_any_shell
 from orchestration.transport.ssh.limits import LinkLost
 from orchestration.transport.ssh.session import Session, Sink, TimeUp
 
@@ -87,7 +86,7 @@ def _run(
     line: str, open_session: OpenSession, sinks: tuple[Sink, Sink], is_late: IsLate
 ) -> None:
     with open_session(sinks, is_late) as session:
-        session.start(for_any_shell(line), is_late, is_repeatable=True)
+        session.start(line, is_late, is_repeatable=True)
         until = time.monotonic() + ENDING_S
         session.pump(iter(()), lambda: False, until)
 

@@ -13,7 +13,7 @@ from typing import cast
 import paramiko
 
 from orchestration.errors import Cancelled
-from orchestration.transport.processes.login_shell import Begun
+from orchestration.transport.processes.login_shell import Begun, for_any_shell
 from orchestration.transport.ssh.connection import Wake, release
 from orchestration.transport.ssh.limits import LinkLost
 from orchestration.transport.ssh.link import Link, NotSent, was_closed_there
@@ -76,11 +76,6 @@ class Session:
         return self._begun[0].is_begun
 
     @property
-    def is_refused(self) -> bool:
-        """Return whether the login shell began nothing and printed about it."""
-        return bool(self.printed) and not any(one.is_begun for one in self._begun)
-
-    @property
     def printed(self) -> str:
         """The login's output before the command."""
         texts = (begun.printed.decode(errors="replace") for begun in self._begun)
@@ -95,13 +90,14 @@ class Session:
     ) -> None:
         """Request the command; on another channel when the server closed this one.
 
-        `line` is for the login shell. A request on a channel that
+        `line` is for /bin/sh, whatever the login shell is. A request on a channel that
         the server closes is repeated only when it is repeatable or was never sent: else
         it may have run (see `Link.is_fragile`). The answer to a repeatable one is
         waited for; for others `pump` tells the same. A server that broke the protocol
         is not dialled again. Raises: Cancelled, LinkLost (it may run all the same), and
         the errors of opening a channel.
         """
+        line = for_any_shell(line)
         for pause_s in _UNANSWERED_PAUSES_S:
             time.sleep(pause_s)
             if self._channel.closed:

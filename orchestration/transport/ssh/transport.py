@@ -26,13 +26,8 @@ from orchestration.transport.files import copying
 from orchestration.transport.files.streamed import StreamedFiles
 from orchestration.transport.output import Running
 from orchestration.transport.processes.ending import end_line, unconfirmed
-from orchestration.transport.processes.login_shell import for_kin_of_sh
-from orchestration.transport.processes.long_lines import LONGEST_BYTES, request_of
-from orchestration.transport.processes.tags import (
-    tag_of,
-    wrap_line,
-    wrap_login_line,
-)
+from orchestration.transport.processes.long_lines import request_of
+from orchestration.transport.processes.tags import tag_of, wrap_line
 from orchestration.transport.ssh import sockets
 from orchestration.transport.ssh.connection import Connection, Wake
 from orchestration.transport.ssh.ending import (
@@ -99,8 +94,6 @@ class SSHTransport(StreamedFiles):
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._ending_sessions = threading.BoundedSemaphore(ENDING_SESSIONS)
         self._endings = EndingQueue()
-        # Whether the login shell is of sh's kind; None until a command told.
-        self._is_kin_of_sh: bool | None = None
 
     @property
     def machine(self) -> str:
@@ -129,10 +122,10 @@ class SSHTransport(StreamedFiles):
     ) -> Completed:
         """Run a command to its end; see Transport.run."""
         running = Running(cmd, self.machine, on_line, on_bytes)
-        given = feed or (iter((cmd.stdin,)) if cmd.stdin else None)
+        chunks = copying.cut(feed or iter((cmd.stdin,)), CHUNK_BYTES)
         try:
             code = self._execute(
-                cmd, given, running.sinks, scope=scope, timeout_s=timeout_s
+                cmd, chunks, running.sinks, scope=scope, timeout_s=timeout_s
             )
         except TimeUp:
             raise running.timed_out(timeout_s) from None
@@ -186,59 +179,35 @@ class SSHTransport(StreamedFiles):
     def _execute(
         self,
         cmd: Command,
-        given: Iterator[bytes] | None,
+        stdin: Iterator[bytes],
         sinks: tuple[Sink, Sink],
         *,
         scope: Scope,
         timeout_s: float,
     ) -> int:
-        """Run a command, by the login shell itself where it is of sh's kind.
-
-        Another login shell refuses that line as a whole, and gets the one for any
-        shell. Input is there only once: it goes where the kind is known.
-        """
         scope.check_cancelled()
-        tag, deadline = tag_of(scope), time.monotonic() + timeout_s
+        tag = tag_of(scope)
         sudo = cmd.as_root and self._login.user != "root"
-        attempt = partial(self._attempt, cmd, sinks, tag, scope=scope, until=deadline)
-        is_kin = given is None if self._is_kin_of_sh is None else self._is_kin_of_sh
-        if is_kin and (line := _login_line(cmd, tag, sudo=sudo)):
-            code, session = attempt(line, given or iter(()))
-            self._is_kin_of_sh = session.is_begun
-            if session.is_begun:
-                return code
-            if given or not session.is_refused:
-                raise shell_unusable(self._login, session.printed)
         line, before = request_of(wrap_line(cmd, tag, sudo=sudo), tag)
-        code, session = attempt(line, chain((before,), given or ()))
-        if not session.is_begun:
-            raise shell_unusable(self._login, session.printed)
-        return code
-
-    def _attempt(
-        self,
-        cmd: Command,
-        sinks: tuple[Sink, Sink],
-        tag: str,
-        line: str,
-        stdin: Iterator[bytes],
-        *,
-        scope: Scope,
-        until: float,
-    ) -> tuple[int, Session]:
-        """Request the line and move its bytes until it ended."""
+        deadline = time.monotonic() + timeout_s
         is_stopped = scope.stop.is_set
         with self._session(sinks, is_stopped, slots=self._sessions) as session:
             scope.entered.add(self)
             try:
                 session.start(line, is_stopped)
-                pieces = copying.cut(stdin, CHUNK_BYTES)
-                return session.pump(pieces, is_stopped, until), session
+                code = session.pump(
+                    chain(copying.cut(iter((before,)), CHUNK_BYTES), stdin),
+                    is_stopped,
+                    deadline,
+                )
             except BaseException as exc:
                 scope.ended.append(self._end_or_admit(tag, cmd, session))
                 if isinstance(exc, LinkLost):
                     raise unreachable(self._login, exc) from exc
                 raise
+            if not session.is_begun:
+                raise shell_unusable(self._login, session.printed)
+            return code
 
     @contextlib.contextmanager
     def _session(
@@ -280,12 +249,3 @@ class SSHTransport(StreamedFiles):
         except HostUnreachable as exc:
             self.connection.close()
             return unconfirmed(self.machine, cmd, exc.message)
-
-
-def _login_line(cmd: Command, tag: str, *, sudo: bool) -> str:
-    """Return the line for a login shell of sh's kind, or "" where there is none."""
-    try:
-        line = for_kin_of_sh(wrap_login_line(cmd, tag, sudo=sudo))
-    except ValueError:
-        return ""
-    return line if len(line) <= LONGEST_BYTES else ""

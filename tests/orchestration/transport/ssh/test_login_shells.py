@@ -110,63 +110,6 @@ def test_leftovers_of_a_command_are_ended(noisy: SSHTransport, scope: Scope) -> 
     assert carriers(scope.tag) == []
 
 
-def test_login_shell_of_the_kind_of_sh_starts_the_program(
-    make_server: MakeServer, scope: Scope
-) -> None:
-    bash = str(shutil.which("bash"))
-    parent = command("sh", "-c", "readlink /proc/$PPID/exe")
-
-    printed = make_server(shell=bash).transport().run(parent, scope=scope).stdout
-
-    assert printed.strip() == os.path.realpath(bash)
-
-
-def test_functions_of_start_files_change_no_command(
-    make_server: MakeServer, scope: Scope, tmp_path: Path
-) -> None:
-    server = make_server(shell=shutil.which("bash"))
-    home = tmp_path / "sshd-a" / "home"
-    home.mkdir(parents=True, exist_ok=True)
-    (home / ".bashrc").write_text("set -u; alias id=false; id() { echo mine; }\n")
-
-    assert server.transport().run(command("id", "-u"), scope=scope).stdout == "0\n"
-
-
-def test_command_that_may_have_run_is_not_sent_again(
-    make_server: MakeServer, scope: Scope, tmp_path: Path
-) -> None:
-    server = make_server(shell=shutil.which("bash"))
-    home, ran = tmp_path / "sshd-a" / "home", tmp_path / "ran"
-    home.mkdir(parents=True, exist_ok=True)
-    (home / ".bashrc").write_text("exec > /dev/null 2>&1\n")
-    append = command("sh", "-c", 'echo once >> "$0"; exit 7', str(ran))
-
-    with pytest.raises(ShellUnusable):
-        server.transport().run(append, scope=scope)
-
-    assert ran.read_text() == "once\n"
-
-
-def test_shell_that_became_another_is_noticed(
-    make_server: MakeServer, scope: Scope, tmp_path: Path
-) -> None:
-    if (fish := shutil.which("fish")) is None:
-        pytest.skip("needs fish")
-    shell = tmp_path / "shell"
-    shell.symlink_to(str(shutil.which("dash")))
-    host = make_server(shell=str(shell)).transport("host-b")
-    copy = command("cat", stdin=b"in")
-    assert host.run(command("echo", "a"), scope=scope).stdout == "a\n"
-    shell.unlink()
-    shell.write_text(f'#!/bin/sh\nexec {fish} "$@"\n')
-    shell.chmod(0o755)
-
-    with pytest.raises(ShellUnusable):
-        host.run(copy, scope=scope)
-
-    assert host.run(copy, scope=scope).stdout == "in"
-
-
 def test_shell_that_runs_nothing_is_named(
     make_server: MakeServer, scope: Scope, tmp_path: Path
 ) -> None:
