@@ -7,10 +7,10 @@ bytes (line ends, byte order mark); `files` writes them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from django.contrib.auth.models import User
-from django.db.models import Q
 
 from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.project.digests import digest_of_file
@@ -26,7 +26,7 @@ from testbed.testbeds.uploads import check_yaml, safe_path
 
 NAMED = 5
 # Between the file that a save wrote and its entry of the record.
-RECORDED_WITHIN_S = 10.0
+RECORDED_WITHIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,13 @@ class EditConflict(TestbedError):
 
 def _conflict(now: Opened, seen: str | None, by: str) -> str:
     """Return how a file differs from the one that a save expects."""
-    by_user = f" by {by}" if by else ""
     if now.is_new:
         if seen is None:
             return f"There is no file {now.path}."
-        return f"{now.path} was deleted{by_user} since it was read."
+        return f"{now.path} was deleted since it was read."
     if seen == "":
         return f"There is already a file {now.path}."
+    by_user = f" by {by}" if by else ""
     return f"{now.path} was changed{by_user} since it was read."
 
 
@@ -106,32 +106,37 @@ def conflict_of(
     testbed: Testbed, now: Opened, reader: User, *, seen: str | None
 ) -> EditConflict:
     """Return the conflict about a file with the user who changed it, if known."""
-    return EditConflict(now, seen, by=_changed_by(testbed, now, reader))
+    is_changed = bool(seen) and not now.is_new
+    return EditConflict(
+        now, seen, by=_saved_by(testbed, now.path, reader) if is_changed else ""
+    )
 
 
-def _changed_by(testbed: Testbed, now: Opened, reader: User) -> str:
-    """Return the user of the last recorded edit of a file, if it left it as it is.
+def _saved_by(testbed: Testbed, path: str, reader: User) -> str:
+    """Return the user by whose save a file is as it is; "" where none is known.
 
-    The entry of a save is written just after the file. Other ways, as a fetch of the
-    source, name no file in the record.
+    The record has a save just after the file was written. Other ways, as a fetch of the
+    source, name no file there. An earlier testbed may have had the same number.
     """
-    path = now.path
-    is_gone = Q(what=f"deleted the file {path}") | Q(
-        what__startswith=f"renamed {path} to "
-    )
-    is_saved = Q(what__in=(f"saved {path}", f"uploaded {path}"))
-    edits = Entry.objects.filter(
-        testbed_number=testbed.number, act=Act.EDIT.name.lower()
-    )
-    last = edits.filter(is_gone | is_saved).first()
-    if last is None or now.is_new is last.what.startswith(("saved ", "uploaded ")):
+    try:
+        written_at = datetime.fromtimestamp(
+            testbed.project.file(path).stat().st_mtime, UTC
+        )
+    except OSError:
         return ""
-    if not now.is_new:
-        written_at = testbed.project.file(path).stat().st_mtime
-        if not 0 <= last.at.timestamp() - written_at <= RECORDED_WITHIN_S:
-            return ""
-    is_own = last.user == reader.get_username()
-    return "you, in another window or program," if is_own else last.user
+    found = Entry.objects.filter(
+        testbed_number=testbed.number,
+        act=Act.EDIT.name.lower(),
+        what__in=(f"saved {path}", f"uploaded {path}"),
+        at__gte=testbed.created_at,
+        at__range=(written_at, written_at + RECORDED_WITHIN),
+    )
+    users = set(found.values_list("user", flat=True))
+    if len(users) != 1:
+        return ""
+    (user,) = users
+    is_own = user == reader.get_username()
+    return "you, in another window or program," if is_own else user
 
 
 def require_seen(testbed: Testbed, now: Opened, seen: str | None, reader: User) -> None:
@@ -154,7 +159,7 @@ def save_text(testbed: Testbed, path: str, typed: str, by: User, *, seen: str) -
             raise conflict_of(testbed, now, by, seen=seen)
         before = b"" if now.is_new else testbed.project.file(path).read_bytes()
         update_files(testbed, {path: put_back(typed, before)})
-    record_act(by, Act.EDIT, testbed, f"saved {path}")
+        record_act(by, Act.EDIT, testbed, f"saved {path}")
 
 
 def save_bytes(
@@ -168,7 +173,7 @@ def save_bytes(
     with files_locked(testbed):
         require_seen(testbed, open_file(testbed, path, by), seen, by)
         update_files(testbed, {path: content})
-    record_act(by, Act.EDIT, testbed, f"uploaded {path}")
+        record_act(by, Act.EDIT, testbed, f"uploaded {path}")
     return sha256(content).hexdigest()
 
 

@@ -10,9 +10,11 @@ import re
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
+from testbed.access.permissions import Act, record_act
 from testbed.models import Testbed
-from testbed.testbeds.editing import EditConflict, rename_file, save_bytes
+from testbed.testbeds.editing import EditConflict, save_bytes
 from tests.testbed.conftest import YAML
 from tests.testbed.reading import squeezed, visible
 from tests.testbed.views.editor_page import EDIT, load, save, shown
@@ -156,16 +158,30 @@ def test_conflict_names_nobody_where_the_last_save_is_not_what_is_there(
     assert "a.sh was changed since it was read." in page
 
 
-def test_conflict_names_the_user_who_deleted_the_file(
+def test_conflict_names_nobody_of_an_earlier_testbed_of_this_number(
     browser: Client, testbed: Testbed, owner: User, member: User
 ):
     save_bytes(testbed, "a.sh", b"echo\n", owner, seen="")
     text, seen = load(browser, f"{EDIT}a.sh")
-    rename_file(testbed, "a.sh", "b.sh", member)
+    save_bytes(testbed, "a.sh", b"echo theirs\n", member, seen=seen)
+    Testbed.objects.update(created_at=timezone.now())
 
     page = visible(save(browser, f"{EDIT}a.sh", text, seen).content.decode())
 
-    assert "a.sh was deleted by mark since it was read." in page
+    assert "a.sh was changed since it was read." in page
+
+
+def test_conflict_names_nobody_where_two_saves_met(
+    browser: Client, testbed: Testbed, owner: User, member: User
+):
+    save_bytes(testbed, "a.sh", b"echo\n", owner, seen="")
+    text, seen = load(browser, f"{EDIT}a.sh")
+    save_bytes(testbed, "a.sh", b"echo theirs\n", member, seen=seen)
+    record_act(owner, Act.EDIT, testbed, "uploaded a.sh")
+
+    page = visible(save(browser, f"{EDIT}a.sh", text, seen).content.decode())
+
+    assert "a.sh was changed since it was read." in page
 
 
 def test_file_that_someone_began_meanwhile_is_there_already(
