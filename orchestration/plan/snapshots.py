@@ -110,10 +110,10 @@ def checked(wish: SnapshotWish) -> SnapshotWish:
             "A group snapshot is deleted without those below it.",
             hint="Delete these on each guest.",
         )
-    if wish.verb is SnapshotVerb.CREATE:
-        _require_name(wish.name)
-    elif wish.every:
+    if wish.every:
         _require_every(wish)
+    elif wish.verb is SnapshotVerb.CREATE:
+        _require_name(wish.name)
     elif not wish.is_of_latest and not (wish.name and wish.name.isprintable()):
         raise ExecutionRefused("No snapshot is named.", hint="Name one of the guest's.")
     _require_text("name", wish.name, most=MOST_NAME)

@@ -576,6 +576,7 @@ def test_deletion_of_every_snapshot_is_planned_for_those_that_were_seen(
         ({"name": "base"}, "All snapshots of the guest are to be deleted, and one"),
         ({"children": True}, "All snapshots of the guest are to be deleted, and one"),
         ({"verb": "restore"}, "Only a deletion is of all snapshots"),
+        ({"verb": "create", "name": "x"}, "Only a deletion is of all snapshots"),
         ({"guest": "@all"}, "All snapshots of all guests are not deleted at once."),
         ({"guest": "db"}, "db had no snapshot at the last look."),
     ],
