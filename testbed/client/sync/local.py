@@ -16,7 +16,9 @@ from orchestration.compose.files import composed
 from orchestration.errors import TestbedError
 
 IGNORE_FILE = ".testbedignore"
-ALWAYS_IGNORED = (".testbed/", ".git/", IGNORE_FILE)
+# The last is a copy of the server's file that did not arrive whole.
+PART = f".*.{8 * '[0-9a-f]'}.part"
+ALWAYS_IGNORED = (".testbed/", ".git/", IGNORE_FILE, PART)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class LargeFile:
                 return self._send_rest()
             except StaleCopy:
                 self._end(self._key)
+                self._tell_lost()
                 raise
             except (ServerProblem, ServerUnreachable) as exc:
                 if self._key and _is_gone(exc):
@@ -151,6 +152,7 @@ class LargeFile:
         tags = {one["path"]: one["etag"] for one in files}
         if tags.get(self.sending.path) == self.sending.digest:
             return self.sending.digest
+        self._tell_lost()
         raise TestbedError(
             f"The upload of {self.sending.path} was ended on the server.",
             hint="Do it again: the file is sent from its begin.",
@@ -158,19 +160,27 @@ class LargeFile:
 
     def _end(self, key: str) -> None:
         """End an upload; one that stays busy expires, or is ended by the next sync."""
-        for _ in range(_END_TRIES):
+        for _ in range(_END_TRIES if key else 0):
             try:
                 self.server.delete(f"/uploads/{key}")
             except ServerProblem as exc:
                 if exc.status != HTTPStatus.LOCKED:
                     return
                 self.sleep(RECONNECT_EVERY_S)
+            except ServerUnreachable:
+                return
             else:
                 return
+
+    def _tell_lost(self) -> None:
+        """Tell that the server keeps nothing of it."""
+        self.on_part(self.sending.path, 0, self._size)
 
     def _require_passing(self, exc: ServerProblem | ServerUnreachable) -> None:
         """Let the server be away for a while. Raises: the exception."""
         if isinstance(exc, ServerProblem) and exc.status not in _PASSING:
+            if exc.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+                self._tell_lost()
             raise exc
         now = time.monotonic()
         self._lost_at = self._lost_at or now
@@ -179,6 +189,7 @@ class LargeFile:
 
     def _changed(self) -> TestbedError:
         self._end(self._key)
+        self._tell_lost()
         return TestbedError(
             f"{self.sending.path} was changed while it was sent.",
             hint="The server's copy is as it was. Do it again when the file is whole.",

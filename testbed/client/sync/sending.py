@@ -3,6 +3,7 @@
 Large files are sent by `parts.py`, and taken piece by piece.
 """
 
+import os
 from collections.abc import Callable
 from hashlib import file_digest
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import quote
 
 from orchestration.compose.files import resolve_inside, stored_form
 from orchestration.errors import TestbedError
-from orchestration.files import part_path
+from orchestration.files import give_to_owner_of, part_path
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import StaleCopy
 from testbed.client.rest.server import Server
@@ -64,9 +65,11 @@ def take(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            base[path] = _taken(server, testbed, path, part)
+            tag = _taken(server, testbed, path, part)
             part.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
+            give_to_owner_of(target.parent, part)
             part.replace(target)
+            base[path] = tag
         finally:
             part.unlink(missing_ok=True)
     except OSError as exc:
@@ -88,7 +91,10 @@ def _sent(
 
 def _taken(server: Server, testbed: str, path: str, part: Path) -> str:
     """Write a file of the server into a new one; return its tag. Raises: as `take`."""
-    with part.open("xb+") as to:
+    # Never readable by more users than the final file.
+    with os.fdopen(
+        os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "wb+"
+    ) as to:
         tag = server.download(_address(testbed, path), to)
         to.seek(0)
         if file_digest(to, "sha256").hexdigest() != tag:

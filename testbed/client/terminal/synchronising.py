@@ -45,11 +45,13 @@ class Arrivals:
     say: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     _line: str = ""
+    _is_kept: bool = False
     _said_at: float = 0.0
 
     def __call__(self, path: str, arrived: int, whole: int) -> None:
         """Tell that bytes of a file have arrived."""
         is_whole = arrived == whole
+        self._is_kept = arrived > 0
         self._line = "" if is_whole else f"{path}: {size(arrived)} of {size(whole)}"
         if self.say is say and sys.stderr.isatty():
             words = f"{path}: {size(whole)} arrived" if is_whole else self._line
@@ -64,9 +66,10 @@ class Arrivals:
             return
         if self.say is say and sys.stderr.isatty():
             say_in_place(self._line, is_last=True)
-        self.say(
-            f"{self._line} arrived, and are kept for a day: the next sync goes on there."
-        )
+        if self._is_kept:
+            self.say(
+                f"{self._line} arrived, and are kept for a day: the next sync goes on there."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Guests and other users wrote much of it: it is printed without terminal codes.
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ def say(text: str) -> None:
 
 def say_in_place(text: str, *, is_last: bool) -> None:
     """Print a line on a terminal in place of the one before; the last one stays."""
-    sys.stderr.write(f"\r{plain(text)}\x1b[K{chr(10) if is_last else ''}")
+    shown = plain(text)[: max(1, shutil.get_terminal_size().columns - 1)]
+    sys.stderr.write(f"\r{shown}\x1b[K{chr(10) if is_last else ''}")
     sys.stderr.flush()
 
 
