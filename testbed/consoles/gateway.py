@@ -38,8 +38,9 @@ from testbed.consoles.tickets import Mode, Redemption
 from testbed.consoles.viewer import Viewer
 
 logger = logging.getLogger(__name__)
-# A shell's or a screen's reader and writer; a few more open and close.
-THREADS_EACH = 3
+# A shell's or a screen's reader and writer, and the look at its guest; a few more open
+# and close.
+THREADS_EACH = 4
 OPEN_WITHIN_S = 10.0
 SOCKET_MODE = 0o660
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

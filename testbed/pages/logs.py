@@ -37,13 +37,15 @@ class LogFilter:
         words = {"resource": clean(self.resource), "host": clean(self.host)}
         return {name: word for name, word in words.items() if word}
 
-    def conditions(self, run: Run) -> dict[str, object]:
-        """Return what a run's lines are asked for; a whole testbed has its key there."""
-        words, testbed = self.words, run.testbed
-        if words.get("resource") != testbed.name:
-            return dict(words)
-        del words["resource"]
-        return {**words, "resource__in": (testbed.name, testbed.key)}
+    def conditions(self, run: Run) -> dict[str, str]:
+        """Return what a run's lines are asked for; a whole testbed has its key there.
+
+        A guest with the testbed's name has it for itself.
+        """
+        words, name = self.words, run.testbed.name
+        if words.get("resource") != name or run.events.filter(resource=name).exists():
+            return words
+        return words | {"resource": run.testbed.key}
 
 
 def why_removed(run: Run) -> str:

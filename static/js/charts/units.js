@@ -25,7 +25,7 @@ const BYTES = SIZES.flatMap((_, unit) => ROUND.slice(unit ? 0 : 1).map((step) =>
 export const steps = (unit) => (unit.startsWith("bytes") ? BYTES : TENS);
 
 // The lab's zone, in which the page says all its times.
-const timeZone = document.querySelector("[data-zone]").dataset.zone;
+const timeZone = document.querySelector("[data-zone]")?.dataset.zone;
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone };
 const formats = {
   hour: new Intl.DateTimeFormat("en-GB", { ...CLOCK, second: "2-digit" }),

@@ -15,7 +15,7 @@ router = Router(tags=["runs"])
 
 
 class StoredFile(BaseModel):
-    """A file on the server; `etag` is empty of one that is too large to be digested."""
+    """A file on the server; `etag` is empty of one that has just gone."""
 
     path: str
     size: int

@@ -139,6 +139,21 @@ async def test_lines_of_the_whole_testbed_have_its_name(
 
 
 @pytest.mark.django_db(transaction=True)
+async def test_guest_with_the_name_of_its_testbed_has_its_lines_alone(
+    owner: User, make_run: MakeRun
+):
+    run = await sync_to_async(make_run)()
+    await Testbed.objects.filter(pk=run.testbed.pk).aupdate(name="ring")
+    await sync_to_async(say)(run, ["one"], run.testbed.key)
+    await sync_to_async(say)(run, ["two"], "ring")
+
+    chosen = await download(run, owner, "?resource=ring")
+
+    assert chosen.endswith("main ring stdout: two\n")
+    assert chosen.count("\n") == 1
+
+
+@pytest.mark.django_db(transaction=True)
 async def test_download_is_of_the_chosen_resource_and_may_be_empty(
     owner: User, make_run: MakeRun
 ):
