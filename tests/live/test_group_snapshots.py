@@ -132,13 +132,13 @@ def test_all_go_back_to_one_moment_and_on_together(
     yaml.write_text(f"{before}# edited\n")
     restored = done(owner, "restore", "base", before="present")
 
-    said = taken.of("create-group-snapshot")[key_of(stack, SLUG)]["message"]
+    said = taken.of("create-group-snapshot")[SLUG]["message"]
     assert "6 guests on 2 hosts; each stood still for at most" in said
     assert (
         taken.finished(key_of(stack, SLUG))["detail"].count("stood still for at most")
         == 6
     )
-    words = restored.of("restore-group-snapshot")[key_of(stack, SLUG)]["message"]
+    words = restored.of("restore-group-snapshot")[SLUG]["message"]
     assert words.startswith("6 guests restored; they went on within")
     assert "the YAML of then differs" in words
     assert on_all(guests, "cat /root/file") == dict.fromkeys(NAMES, "keep")
