@@ -147,11 +147,13 @@ def compare(request: Request, pk: int) -> HttpResponse:
     other = run
     if number.isdecimal() and len(number) < 19:
         other = execution_for(request, int(number))
-    names, other_names = _answered(run), _answered(other)
+    answers = answers_of(run)
+    names = _answered(answers)
+    other_names = names if other is run else _answered(answers_of(other))
     of = request.GET.get("of") or next(iter(names), "")
     against = request.GET.get("and", "")
     if not against:
-        against = of if other.pk != run.pk else _unlike(run, of)
+        against = of if other.pk != run.pk else _unlike(answers, of)
     context = {"run": run, "other": other, "names": names, "other_names": other_names}
     context |= {"of": of, "against": against}
     try:
@@ -171,15 +173,14 @@ def _since(run: Run, answers: Answers) -> dict[str, object]:
     return {"before": before, "changed": changed, "changed_folded": fold(changed)}
 
 
-def _answered(run: Run) -> list[str]:
+def _answered(answers: Answers) -> list[str]:
     """Return the guests that answered, in the order of the page of answers."""
-    blocks = answers_of(run).blocks
-    return [name for block in blocks if block.answer for name in block.names]
+    return [name for block in answers.blocks if block.answer for name in block.names]
 
 
-def _unlike(run: Run, name: str) -> str:
+def _unlike(answers: Answers, name: str) -> str:
     """Return a guest to compare with another: one with another answer, where one is."""
-    blocks = [block for block in answers_of(run).blocks if block.answer]
+    blocks = [block for block in answers.blocks if block.answer]
     others = [block for block in blocks if name not in block.names] or blocks
     largest = max(others, key=lambda block: block.count, default=None)
     names = largest.names if largest else ()
