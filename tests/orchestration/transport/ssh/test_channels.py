@@ -23,6 +23,9 @@ from tests.waiting import wait_until
 class Server(paramiko.ServerInterface):
     """Runs every command: it prints "here" and exits with 0."""
 
+    def __init__(self) -> None:
+        self.answers: list[threading.Thread] = []
+
     def check_auth_none(self, username: str) -> int:
         return paramiko.AUTH_SUCCESSFUL
 
@@ -32,7 +35,9 @@ class Server(paramiko.ServerInterface):
     def check_channel_exec_request(
         self, channel: paramiko.Channel, command: bytes
     ) -> bool:
-        threading.Thread(target=self._answer, args=(channel,), daemon=True).start()
+        answer = threading.Thread(target=self._answer, args=(channel,), daemon=True)
+        self.answers.append(answer)
+        answer.start()
         return True
 
     @staticmethod
@@ -52,10 +57,14 @@ def ends() -> Iterator[tuple[paramiko.Transport, Link]]:
         there, _ = listener.accept()
     with paramiko.Transport(there) as server, Link(QuickSocket(here)) as link:
         server.add_server_key(paramiko.ECDSAKey.generate())
-        server.start_server(event=threading.Event(), server=Server())
+        commands = Server()
+        server.start_server(event=threading.Event(), server=commands)
         link.start_client(timeout=30)
         link.auth_none("user")
         yield server, link
+        # A client has its exit code before the server has closed the channel.
+        for answer in commands.answers:
+            answer.join(30)
 
 
 def open_session(link: Link, output: list[bytes]) -> Session:
