@@ -5,8 +5,15 @@ bounds a packet: a guest's root with a server of his own filled a worker with 35
 link.py uses this for each connection.
 """
 
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import paramiko
 from paramiko.packet import Packetizer
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # OpenSSH's own limit (PACKET_MAX_SIZE); data comes in packets of at most 32 KiB.
 MAX_PACKET_BYTES = 256 * 1024
@@ -21,7 +28,30 @@ class ProtocolBroken(LinkLost, paramiko.SSHException):
 
 
 class BoundedPacketizer(Packetizer):
-    """Reads packets of a bounded size."""
+    """Reads packets of a bounded size; writes packets that belong together at once."""
+
+    _held: bytearray | None = None
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what is sent meanwhile, by any thread, in one piece at the end.
+
+        For one thread at a time, which waits for nothing. Raises: EOFError.
+        """
+        self._held = bytearray()
+        try:
+            yield
+        finally:
+            with self._Packetizer__write_lock:  # type: ignore[attr-defined]
+                held, self._held = self._held, None
+                super().write_all(bytes(held))
+
+    def write_all(self, out: "ReadableBuffer") -> None:
+        """Write a packet or hold it. Called under the lock for writing."""
+        if self._held is None:
+            super().write_all(out)
+        else:
+            self._held += out
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Read a part of a packet. Raises: ProtocolBroken, EOFError."""

@@ -428,11 +428,14 @@ class Link(paramiko.Transport):
             return channel
         raise self.get_exception() or paramiko.SSHException("the channel was refused")
 
-    def request_command(self, channel: paramiko.Channel, line: str) -> None:
+    def request_command(
+        self, channel: paramiko.Channel, line: str, *, has_input: bool = True
+    ) -> None:
         """Request a command without a wait for the server's answer.
 
-        A refusal closes the channel. Raises: NotSent (the channel is closed),
-        paramiko.SSHException, EOFError, OSError.
+        Without input, the end of input goes out in the same piece. A refusal closes the
+        channel. Raises: NotSent (the channel is closed), paramiko.SSHException,
+        EOFError, OSError.
         """
         request = paramiko.Message()
         request.add_byte(bytes([_CHANNEL_REQUEST]))
@@ -440,7 +443,12 @@ class Link(paramiko.Transport):
         request.add_string("exec")
         request.add_boolean(True)
         request.add_string(line)
-        cast("_Channel", channel).transport._send_user_message(request)
+        sender = cast("_Channel", channel).transport
+        if not has_input:
+            with channel.lock:
+                request.rest = channel._send_eof()  # type: ignore[attr-defined]
+            request.rest.sender = sender  # type: ignore[attr-defined]
+        sender._send_user_message(request)
 
     def start_command(self, channel: paramiko.Channel, line: str) -> None:
         """Request a command and wait for the server's answer or the channel's end.
@@ -523,7 +531,13 @@ class Link(paramiko.Transport):
                 if kind == _CHANNEL_REQUEST:
                     raise NotSent("the channel is closed")
                 return
-        super()._send_message(data)  # type: ignore[misc]
+        rest: paramiko.Message | None = getattr(data, "rest", None)
+        if rest is None:
+            super()._send_message(data)  # type: ignore[misc]
+            return
+        with cast("BoundedPacketizer", self.packetizer).together():
+            super()._send_message(data)  # type: ignore[misc]
+            super()._send_message(rest)  # type: ignore[misc]
 
     _channel_handler_table: ClassVar = {
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]

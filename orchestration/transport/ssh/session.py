@@ -62,6 +62,7 @@ class Session:
         self._stdout: Sink = self._begun[0].feed
         self._stderr: Sink = self._begun[1].feed
         self._unsent = b""
+        self._is_sending = True
         self._exited_at = 0.0
         self._channel = self._opened()
 
@@ -87,19 +88,22 @@ class Session:
         is_stopped: Callable[[], bool],
         *,
         is_repeatable: bool = False,
+        has_input: bool = True,
     ) -> None:
         """Request the command; on another channel when the server closed this one.
 
         `line` is for /bin/sh, whatever the login shell is. A request on a channel that
         the server closes is repeated only when it is repeatable or was never sent: else
         it may have run (see `Link.is_fragile`). The answer to a repeatable one is
-        waited for; for others `pump` tells the same. A server that broke the protocol
-        is not dialled again. Raises: Cancelled, LinkLost (it may run all the same), and
+        waited for; for others `pump` tells the same. Without input, its end is sent with
+        the request: one piece instead of two. A server that broke the protocol is not
+        dialled again. Raises: Cancelled, LinkLost (it may run all the same), and
         the errors of opening a channel.
         """
         line = for_any_shell(line)
         for pause_s in _UNANSWERED_PAUSES_S:
-            time.sleep(pause_s)
+            if pause_s:
+                time.sleep(pause_s)
             if self._channel.closed:
                 self.link.require_unbroken()
                 self.close()
@@ -109,7 +113,8 @@ class Session:
                     wait = partial(self.link.start_command, self._channel, line)
                     cancellable(wait, is_stopped)
                 else:
-                    self.link.request_command(self._channel, line)
+                    self.link.request_command(self._channel, line, has_input=has_input)
+                    self._is_sending = has_input
                 return
             except NotSent:
                 continue
@@ -136,7 +141,6 @@ class Session:
             if time.monotonic() > deadline:
                 raise TimeUp
 
-        is_sending = True
         while True:
             self._wake.rearm()
             is_done = self._is_done()
@@ -144,8 +148,8 @@ class Session:
             if is_done:
                 return self._exit_code()
             check()
-            if is_sending:
-                is_sending = self._send(stdin)
+            if self._is_sending:
+                self._is_sending = self._send(stdin)
             else:
                 self._wake.wait(POLL_S)
 

@@ -122,10 +122,9 @@ class SSHTransport(StreamedFiles):
     ) -> Completed:
         """Run a command to its end; see Transport.run."""
         running = Running(cmd, self.machine, on_line, on_bytes)
-        chunks = copying.cut(feed or iter((cmd.stdin,)), CHUNK_BYTES)
         try:
             code = self._execute(
-                cmd, chunks, running.sinks, scope=scope, timeout_s=timeout_s
+                cmd, feed, running.sinks, scope=scope, timeout_s=timeout_s
             )
         except TimeUp:
             raise running.timed_out(timeout_s) from None
@@ -179,7 +178,7 @@ class SSHTransport(StreamedFiles):
     def _execute(
         self,
         cmd: Command,
-        stdin: Iterator[bytes],
+        feed: Iterator[bytes] | None,
         sinks: tuple[Sink, Sink],
         *,
         scope: Scope,
@@ -189,17 +188,15 @@ class SSHTransport(StreamedFiles):
         tag = tag_of(scope)
         sudo = cmd.as_root and self._login.user != "root"
         line, before = request_of(wrap_line(cmd, tag, sudo=sudo), tag)
+        has_input = bool(feed or before or cmd.stdin)
+        stdin = copying.cut(chain((before,), feed or (cmd.stdin,)), CHUNK_BYTES)
         deadline = time.monotonic() + timeout_s
         is_stopped = scope.stop.is_set
         with self._session(sinks, is_stopped, slots=self._sessions) as session:
             scope.entered.add(self)
             try:
-                session.start(line, is_stopped)
-                code = session.pump(
-                    chain(copying.cut(iter((before,)), CHUNK_BYTES), stdin),
-                    is_stopped,
-                    deadline,
-                )
+                session.start(line, is_stopped, has_input=has_input)
+                code = session.pump(stdin, is_stopped, deadline)
             except BaseException as exc:
                 scope.ended.append(self._end_or_admit(tag, cmd, session))
                 if isinstance(exc, LinkLost):

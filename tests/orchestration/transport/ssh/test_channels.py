@@ -74,11 +74,16 @@ def open_session(link: Link, output: list[bytes]) -> Session:
 
 
 def close_there(server: paramiko.Transport, channel: paramiko.Channel) -> None:
-    """Close the channel that the server opened first, and wait until it is known."""
+    """Close the channel that the server opened first, and wait until both know it.
+
+    paramiko's server gives the number to another channel before our end is known.
+    """
     opened = server.accept(30)
     assert opened is not None
     opened.close()
     wait_until(lambda: channel.closed)
+    channels = server._channels  # type: ignore[attr-defined]
+    wait_until(lambda: channels.get(opened.get_id()) is None)
 
 
 def test_channel_that_is_collected_in_the_middle_of_a_message_is_closed_after_it(
@@ -112,10 +117,12 @@ def test_command_starts_on_another_channel_when_its_own_is_closed(
     session = open_session(link, output)
     request, first = link.request_command, session._channel
 
-    def request_late(channel: paramiko.Channel, line: str) -> None:
+    def request_late(
+        channel: paramiko.Channel, line: str, *, has_input: bool = True
+    ) -> None:
         if channel is first:
             close_there(server, channel)
-        request(channel, line)
+        request(channel, line, has_input=has_input)
 
     monkeypatch.setattr(link, "request_command", request_late)
     session.start("here", lambda: False, is_repeatable=is_repeatable)
@@ -123,6 +130,30 @@ def test_command_starts_on_another_channel_when_its_own_is_closed(
     assert session.pump(iter(()), lambda: False, time.monotonic() + 30) == 0
     assert b"".join(output) == b"here"
     session.close()
+
+
+def test_command_without_input_and_the_end_of_its_input_are_sent_in_one_piece(
+    ends: tuple[paramiko.Transport, Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, link = ends
+    channel = link.open_session()
+    opened = server.accept(30)
+    assert opened is not None
+    pieces: list[int] = []
+    send = link.sock.send
+
+    def counted(data: bytes) -> int:
+        # The reader answers the server's questions meanwhile.
+        if threading.current_thread() is threading.main_thread():
+            pieces.append(len(data))
+        return send(data)
+
+    monkeypatch.setattr(link.sock, "send", counted)
+    link.request_command(channel, "here", has_input=False)
+
+    assert len(pieces) == 1
+    wait_until(lambda: opened.eof_received)
+    assert channel.recv(100) == MARK + b"here"
 
 
 @pytest.mark.parametrize(
