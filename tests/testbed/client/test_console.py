@@ -61,7 +61,14 @@ class Terminal:
         self.hand, self.end = pty.openpty()
         self.ends = Ends(self.end, self.end, self.end)
         self.seen = bytearray()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def close(self) -> None:
+        """Close both ends, the hand's when its reader is done with it."""
+        os.close(self.end)
+        self._reader.join(30)
+        os.close(self.hand)
 
     def _read(self) -> None:
         while True:
@@ -83,8 +90,7 @@ class Terminal:
 def terminal() -> Iterator[Terminal]:
     made = Terminal()
     yield made
-    os.close(made.end)
-    os.close(made.hand)
+    made.close()
 
 
 @pytest.fixture
