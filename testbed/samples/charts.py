@@ -112,7 +112,7 @@ class Load:
             "begins_at": _moment(self.series.begins),
             "ends_at": _moment(self.series.ends),
             "times": [_moment(second) for second in self.series.times],
-            "columns": self.series.columns,
+            "columns": self.series.rounded(),
             "table": {row.column: asdict(row) for row in rows},
         }
 

@@ -33,6 +33,7 @@ class HostFigures(NamedTuple):
 Figures = GuestFigures | HostFigures
 Record = tuple[float, ...]
 Packed = bytes | memoryview
+FIGURE_BYTES = 4
 
 
 def pack(records: Iterable[Sequence[float]]) -> bytes:
@@ -48,7 +49,7 @@ def unpack(packed: Packed, width: int) -> Iterator[Record]:
 
 def values_of(packed: Packed) -> tuple[float, ...]:
     """Return the figures of all records, one after the other."""
-    return struct.unpack(f"<{len(packed) // 4}f", packed)
+    return struct.unpack(f"<{len(packed) // FIGURE_BYTES}f", packed)
 
 
 def shares_of(packed: Packed) -> tuple[float, ...]:
@@ -58,7 +59,7 @@ def shares_of(packed: Packed) -> tuple[float, ...]:
 
 def record_at(packed: Packed, number: int, width: int) -> Record:
     """Return one record."""
-    return struct.unpack_from(f"<{width}f", packed, 4 * width * number)
+    return struct.unpack_from(f"<{width}f", packed, FIGURE_BYTES * width * number)
 
 
 def mean(records: Sequence[Record], width: int) -> Record:
