@@ -45,7 +45,6 @@ HINTS = {
     "identity_file": "A path, readable by the worker; the key has no passphrase.",
     "tunnel_address": "Where tunnels end; empty: the address.",
     "domain_type": "kvm, or qemu without acceleration.",
-    "compress_copies": "Faster where its network is slower than about 1 Gbit/s, else slower.",
     "datapath": "Of Open vSwitch: system is the kernel's, netdev is slower.",
 }
 

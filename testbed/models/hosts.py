@@ -109,9 +109,9 @@ class Host(HostAccess):
         default=Datapath.SYSTEM.value,
     )
     compress_copies = models.BooleanField(
+        "compress images on their way to it",
         default=False,
-        help_text="Compress images on their way to this host: faster where its network "
-        "is slower than about 1 Gbit/s, else slower.",
+        help_text="Faster where its network is slower than about 1 Gbit/s, else slower.",
     )
     has_firewall = models.BooleanField(
         "firewall",
