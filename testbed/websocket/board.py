@@ -92,15 +92,25 @@ class Board:
             kept.clear()
 
     async def show(self, watcher: Watcher, versions: Mapping[int, str]) -> None:
-        """Let a watcher show these rows, and tell it of those with another version."""
+        """Let a watcher show these rows, and tell it of those with another version.
+
+        They are read first: the page may be newer than the board, which hears no bell
+        of an end that was extended.
+        """
         watcher.shown = frozenset(versions)
         self._forget_others()
-        if missing := watcher.shown - self._cells.keys():
-            await self._read(missing)
+        if others := self._others(versions):
+            await self._read(frozenset(others))
+            watcher.tell(others & self._cells.keys() & self._others(versions))
+
+    def _others(self, versions: Mapping[int, str]) -> set[int]:
+        """Return the rows of which the board has another version, or none."""
         cells = self._cells
-        watcher.tell(
-            [pk for pk, v in versions.items() if pk in cells and cells[pk].version != v]
-        )
+        return {
+            pk
+            for pk, version in versions.items()
+            if pk not in cells or cells[pk].version != version
+        }
 
     def frame_of(self, rows: frozenset[int]) -> str:
         """Return the frame with the cells of rows, the same text for all who ask."""

@@ -339,6 +339,23 @@ async def test_board_reads_for_open_lists_alone_and_then_keeps_nothing(testbed):
     assert json.loads(board.frame_of(frozenset({testbed.pk})))["html"] == ""
 
 
+async def test_page_that_is_newer_than_the_board_keeps_its_cells(testbed):
+    """An extended end rings no bell; the list is loaded again by the same click."""
+    board, watcher = Board(BY_BELL), Watcher()
+    board.enter(watcher)
+    await board.show(watcher, {testbed.pk: ""})
+    old = board.frame_of(watcher.take())
+    await change(testbed)
+    row = (await sync_to_async(shown_rows)([testbed]))[testbed.pk]
+
+    await board.show(watcher, {testbed.pk: row.version})
+    sent = board.frame_of(frozenset({testbed.pk}))
+    board.leave(watcher)
+
+    assert sent != old
+    assert json.loads(sent)["html"] == row.html
+
+
 async def test_board_looks_again_after_the_database_failed(testbed, monkeypatch):
     real, failures = board_module.rows_of, []
 
