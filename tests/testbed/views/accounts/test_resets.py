@@ -85,6 +85,15 @@ def test_reset_ends_all_sessions(olive: User, mailed_link: Link):
     assert client.get("/").status_code == 302
 
 
+def test_page_says_once_that_all_sessions_ended(olive: User, mailed_link: Link):
+    ask()
+
+    said = choose(mailed_link())
+
+    assert "All sessions of your account have ended." in said
+    assert "Your other sessions have ended." not in said
+
+
 def test_stranger_cannot_tell_whether_there_is_an_account(
     olive: User, mails: list[str]
 ):
