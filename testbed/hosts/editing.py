@@ -51,8 +51,8 @@ class Conflict:
     """A field that another admin changed meanwhile: what was saved, and was typed."""
 
     field: str
-    saved: object
-    typed: object
+    saved: str
+    typed: str
 
 
 def save_edit(
@@ -77,7 +77,16 @@ def save_edit(
             return []
         now.refresh_from_db()
         changed = [name for name in FIELDS if getattr(now, name) != typed[name]]
-    return [Conflict(name, getattr(now, name), typed[name]) for name in changed]
+    return [
+        Conflict(name, _in_words(getattr(now, name)), _in_words(typed[name]))
+        for name in changed
+    ]
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, bool):
+        return "ticked" if value else "not ticked"
+    return str("nothing" if value in (None, "") else value)
 
 
 def _record(host: Host, changed: Collection[str], by: str) -> None:

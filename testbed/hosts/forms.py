@@ -118,6 +118,10 @@ class HostForm(HostBase):
         except HostUnreachable as exc:
             raise forms.ValidationError(exc.hint) from exc
 
+    def clean_tunnel_address(self) -> str | None:
+        """Return what is stored: an empty address is none."""
+        return self.cleaned_data["tunnel_address"] or None
+
     def clean(self) -> dict[str, object]:
         """Require a way to a host over SSH."""
         values = super().clean() or self.cleaned_data

@@ -84,6 +84,26 @@ def test_second_admin_is_told_what_changed_and_keeps_what_was_typed(
     assert (other.address, other.vcpu_overcommit) == ("192.0.2.8", 3.0)
 
 
+def test_empty_tunnel_address_is_no_change_and_no_conflict(
+    page: Client, other: Host
+) -> None:
+    Host.objects.filter(pk=other.pk).update(tunnel_address=None)
+    typed = TYPED | {"seen": "0", "tunnel_address": ""}
+
+    page.post(EDIT, typed | {"port": "2222"})
+    late = page.post(EDIT, typed | {"compress_copies": "on", "has_firewall": ""})
+
+    shown = " ".join(text(late).split())
+    assert entries() == ["changed port"]
+    assert late.status_code == 409
+    assert "Tunnel address: saved is" not in shown
+    saved, yours = "not ticked", "ticked"
+    assert (
+        f'Compress images on their way to it: saved is <code class="path">{saved}'
+        f'</code>, yours is <code class="path">{yours}</code>' in shown
+    )
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
