@@ -10,8 +10,6 @@ from math import isfinite
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.plan.model import Command
@@ -19,10 +17,10 @@ from testbed.access.permissions import Act, record_act, require
 from testbed.models import Expiry, Testbed
 from testbed.models.expiry import NO_END, NOT_BEGUN, expiry_of
 from testbed.models.runs import require_no_run
+from testbed.reservations.moments import in_words, moment
 
 MOST_TEXT = 40
 HOUR = timedelta(hours=1)
-MOMENT = "%-d %b %Y %H:%M"
 
 
 class ExpiryRefused(TestbedError):
@@ -43,12 +41,12 @@ def extend(testbed: Testbed, user: User, until: datetime, now: datetime) -> Expi
         latest = expiry.latest
         if latest is not None and until < latest.replace(second=0, microsecond=0):
             raise ExpiryRefused(
-                f"Testbed {testbed} ends at {said(latest)}, which is later than "
-                f"{said(until)}.",
+                f"Testbed {testbed} ends at {in_words(latest)}, which is later than "
+                f"{in_words(until)}.",
                 hint="Choose a later end, or stop it with Down.",
             )
         _change(expiry, NOT_BEGUN, expires_at=until, extended_at=now)
-    record_act(user, Act.EXTEND, testbed, f"it ends at {said(until)}")
+    record_act(user, Act.EXTEND, testbed, f"it ends at {in_words(until)}")
     return expiry
 
 
@@ -58,7 +56,7 @@ def extend_once(testbed: Testbed, user: User, now: datetime) -> Expiry:
     wanted, latest = next_end(expiry, now), expiry.latest if expiry else None
     if latest is not None and now < latest and wanted <= latest:
         raise ExpiryRefused(
-            f"Testbed {testbed} ends at {said(latest)}, as late as is possible now."
+            f"Testbed {testbed} ends at {in_words(latest)}, as late as is possible now."
         )
     return extend(testbed, user, wanted, now)
 
@@ -93,10 +91,10 @@ def wanted_end(
 ) -> datetime:
     """Return the end that a form asks for: `until`, in `hours`, or the next usual one.
 
-    Raises: ExpiryRefused.
+    Raises: ExpiryRefused, NoMoment.
     """
     if "until" in form:
-        return _moment(form["until"])
+        return moment(form["until"], settings.TIME_ZONE)
     if "hours" in form:
         return now + _hours(form["hours"])
     if "extend" in form:
@@ -110,11 +108,6 @@ def next_end(expiry: Expiry | None, now: datetime) -> datetime:
     present = (expiry.latest if expiry else None) or now
     wanted = max(present, now) + (times.usual or times.longest)
     return min(wanted, now + times.longest).replace(second=0, microsecond=0)
-
-
-def said(moment: datetime) -> str:
-    """Return a moment in words, in the lab's time zone."""
-    return f"{timezone.localtime(moment).strftime(MOMENT)} {settings.TIME_ZONE}"
 
 
 def locked(testbed: Testbed) -> Expiry:
@@ -148,32 +141,14 @@ def _require_up(testbed: Testbed) -> None:
 def _require_possible(until: datetime, now: datetime) -> None:
     if until <= now:
         raise ExpiryRefused(
-            f"{said(until)} is in the past.", hint="Choose an end that is to come."
+            f"{in_words(until)} is in the past.", hint="Choose an end that is to come."
         )
     longest = settings.EXPIRY.longest
     if until > now + longest:
         raise ExpiryRefused(
-            f"{said(until)} is more than {longest // HOUR} hours from now.",
-            hint=f"Choose an end until {said(now + longest)}.",
+            f"{in_words(until)} is more than {longest // HOUR} hours from now.",
+            hint=f"Choose an end until {in_words(now + longest)}.",
         )
-
-
-def _moment(text: str) -> datetime:
-    """Read a moment; without a time zone it is in that of the lab."""
-    try:
-        found = parse_datetime(text.strip()[: MOST_TEXT + 1])
-        if found is not None and timezone.is_naive(found):
-            found = timezone.make_aware(found)
-        if found is not None:
-            timezone.localtime(found)
-    except (ValueError, OverflowError):
-        found = None
-    if found is None:
-        raise ExpiryRefused(
-            f"`{text[:MOST_TEXT]}` is no date and time.",
-            hint="Write it as 2026-11-28T18:00.",
-        )
-    return found
 
 
 def _hours(text: str) -> timedelta:

@@ -1,8 +1,8 @@
 """The words of the warning before an end; `notifications/` tells and mails it."""
 
-from testbed.expiry.changes import said
 from testbed.models import Expiry
 from testbed.notifications.telling import tell_end_near
+from testbed.reservations.moments import in_words
 
 AT_END = {
     Expiry.Action.SNAPSHOT: "A snapshot of all guests is taken, and they are stopped.",
@@ -18,7 +18,7 @@ def tell_end(expiry: Expiry) -> None:
     testbed, ends_at = expiry.testbed, expiry.ends_at
     if testbed.owner.is_active:
         testbed.seen_by(testbed.owner)
-    when = said(ends_at) if ends_at else ""
+    when = in_words(ends_at) if ends_at else ""
     why = ""
     if expiry.idle_at is not None and expiry.planned_at == expiry.idle_at:
         why = " earlier than planned, because it is not used; any use puts that off"

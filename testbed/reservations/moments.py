@@ -70,5 +70,5 @@ def _in_zone(naive: datetime, zone: str) -> datetime:
         )
     raise NoMoment(
         f"{shown} comes twice in {here.key}: the clocks are put back.",
-        hint="Choose UTC as the time zone, or another time.",
+        hint="Give it in UTC, or choose another time.",
     )

@@ -11,10 +11,11 @@ from orchestration.errors import TestbedError
 from testbed.access.addresses import Address
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
-from testbed.expiry.changes import choose, extend, said, wanted_end
+from testbed.expiry.changes import choose, extend, wanted_end
 from testbed.expiry.shown import shown_end
 from testbed.models import Testbed
 from testbed.models.expiry import database_now, expiry_of
+from testbed.reservations.moments import in_words
 from testbed.views.problems import problem_page, status_of, wants_json
 
 
@@ -46,6 +47,6 @@ def _change(request: Request, testbed: Testbed) -> None:
     else:
         until = wanted_end(form, expiry_of(testbed), now)
         extend(testbed, request.user, until, now)
-        done = f"Testbed {testbed} ends at {said(until)}."
+        done = f"Testbed {testbed} ends at {in_words(until)}."
     if not wants_json(request):
         messages.success(request, done)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -20,6 +21,7 @@ from testbed.expiry.changes import (
 )
 from testbed.models import Entry, Expiry, Run, Testbed
 from testbed.models.expiry import database_now
+from testbed.reservations.moments import NoMoment
 from testbed.runs.creation import create_execution, create_run
 from testbed.runs.outcome import finish_run
 from tests.testbed.conftest import MakeRun
@@ -155,10 +157,28 @@ def test_extension_of_an_idle_testbed_shortens_nothing(lab: Testbed, owner: User
 def test_end_that_cannot_be_is_refused_in_a_sentence(
     lab: Testbed, owner: User, form: dict[str, str], words: str
 ):
-    with pytest.raises(ExpiryRefused, match=words) as refused:
+    with pytest.raises((ExpiryRefused, NoMoment), match=words) as refused:
         extend(lab, owner, wanted_end(form, None, NOW), NOW)
     assert refused.value.hint
     assert len(refused.value.message) < 120
+
+
+@pytest.mark.parametrize(
+    ("until", "words"),
+    [
+        ("2027-03-28T02:30", "There is no 28 Mar 2027 02:30 in Europe/Berlin"),
+        ("2026-10-25T02:30", "25 Oct 2026 02:30 comes twice in Europe/Berlin"),
+    ],
+)
+def test_end_within_a_change_of_clocks_is_refused(
+    settings: LazySettings, until: str, words: str
+):
+    settings.TIME_ZONE = "Europe/Berlin"
+
+    with pytest.raises(NoMoment, match=words) as refused:
+        wanted_end({"until": until}, None, NOW)
+
+    assert "another time" in refused.value.hint
 
 
 def test_hours_and_moments_are_read(settings: object):

@@ -37,7 +37,7 @@ def test_hour_that_comes_twice_is_refused_and_utc_tells_both() -> None:
     with pytest.raises(NoMoment, match="25 Oct 2026 02:30 comes twice") as refused:
         moment("2026-10-25T02:30", "Europe/Berlin")
 
-    assert "Choose UTC" in refused.value.hint
+    assert "Give it in UTC" in refused.value.hint
     first, second = moment("2026-10-25T00:30", "UTC"), moment("2026-10-25T01:30", "UTC")
     assert in_words(first) == in_words(second) == "25 Oct 2026 02:30 Europe/Berlin"
 
