@@ -41,6 +41,8 @@ def groups_of(user: User) -> QuerySet[Group]:
 def user_named(user: User, name: str) -> User:
     """Return a user whom another one names. Raises: UnknownName."""
     name = clean_name(name)
+    if name == user.username:
+        return user
     found = known_to(user).filter(username=name).first()
     if found is None:
         raise UnknownName(

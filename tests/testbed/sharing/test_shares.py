@@ -74,6 +74,14 @@ def test_group_gets_a_role_and_loses_it_with_the_membership(
     assert role_of(member, testbed) is None
 
 
+def test_owner_who_is_named_is_told_so(browser: Client, testbed: Testbed):
+    answer = browser.post(SHARING, {"user": "olive", "role": "viewer"})
+
+    assert answer.status_code == 422
+    assert "olive is the owner of lab." in answer.content.decode()
+    assert not Share.objects.exists()
+
+
 def test_sharing_twice_changes_the_role(page: Client, testbed: Testbed, member: User):
     for role in ("viewer", "editor"):
         page.post(SHARING, {"user": "mark", "role": role})
