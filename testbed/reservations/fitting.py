@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from orchestration.amounts import count_of
 from orchestration.state.placement import Taken
 from testbed.models import Host, Reservation
 from testbed.reservations.bounds import LATEST
@@ -16,6 +17,8 @@ from testbed.reservations.wishes import (
 )
 
 MOST_OF_A_HOST = 200
+# A refusal of any host tells of so many.
+HOSTS_SAID = 5
 
 
 def host_for(wish: Wish, but: Reservation | None = None) -> Host:
@@ -89,8 +92,10 @@ def _too_little(
     if gaps:
         at, name = min(gaps)
         hint = f"{wish.words} is free for as long on {name} from {in_words(at)}."
+    if (more := len(said) - HOSTS_SAID) > 0:
+        said[HOSTS_SAID:] = [f"{count_of(more, 'other host')} cannot have it, either"]
     return ReservationRefused(
         f"{wish.words} is too much for {period(wish.begins_at, wish.ends_at)}: "
-        f"{'; '.join(said[:5])}.",
+        f"{'; '.join(said)}.",
         hint=hint,
     )

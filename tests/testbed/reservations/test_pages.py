@@ -62,6 +62,24 @@ def test_form_reserves_and_leads_to_the_page(as_user, owner):
     assert "lesson 3" in text
 
 
+def test_refusal_of_many_hosts_tells_of_some_and_counts_the_rest(as_user, owner):
+    Host.objects.bulk_create(
+        Host(
+            name=f"host-c{n}",
+            kind="simulated",
+            address=f"192.0.2.{n}",
+            cpus=4,
+            memory_mib=1024,
+        )
+        for n in range(10, 20)
+    )
+
+    said = text_of(as_user(owner).post(NEW, form(host="", vcpus=99)))
+
+    assert said.count(" left of ") == 5
+    assert "; 7 other hosts cannot have it, either." in said
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
