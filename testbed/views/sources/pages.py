@@ -103,6 +103,7 @@ def one(request: Request, address: Address, pk: int) -> HttpResponse:
     context = {
         "testbed": testbed,
         "fetch": row,
+        "is_written": row.status != Fetch.Status.CONFLICT,
         "conflicts": conflicts_of(row),
         "is_newest": not Fetch.objects.filter(testbed=testbed, pk__gt=pk).exists(),
         "has_trash": bool(settings.TRASH_DAYS),

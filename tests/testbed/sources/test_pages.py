@@ -148,7 +148,8 @@ def test_conflict_shows_both_sides_and_is_decided(
 ):
     fetch_now()
     (source.testbed.project.files / "setup.sh").write_text("echo <mine>\n")
-    forge.commit({"kvm-compose.yaml": YAML, "setup.sh": "echo theirs\n"})
+    new = {"setup.sh": "echo theirs\n", "README.md": "new\n"}
+    forge.commit({"kvm-compose.yaml": YAML, **new})
     conflict = fetch_now()
     address = f"{PAGE}fetches/{conflict.pk}/"
 
@@ -156,6 +157,9 @@ def test_conflict_shows_both_sides_and_is_decided(
         page = browser.get(address).text
     with django_assert_max_num_queries(15):
         assert "Look at both sides" in browser.get(PAGE).text
+    lab = browser.get(PAGE.removesuffix("source/")).text
+    assert f'<a href="{PAGE}">Look at it</a>' in lab
+    assert "To be added: 1" in page
     assert "echo &lt;mine&gt;" in page
     assert "echo theirs" in page
 
