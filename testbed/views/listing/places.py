@@ -9,5 +9,6 @@ from testbed.access.visibility import Request
 def list_of(request: Request) -> str:
     """Return the address of `back`, or of the whole list where that leads elsewhere."""
     back = request.POST.get("back", "")
-    is_ours = url_has_allowed_host_and_scheme(back, allowed_hosts=None)
-    return back if is_ours and back else reverse("testbeds")
+    is_path = back.startswith("/")  # not the name of a view
+    is_ours = is_path and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    return back if is_ours else reverse("testbeds")

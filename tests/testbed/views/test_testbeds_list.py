@@ -53,6 +53,26 @@ def paths_of(testbed: Testbed) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("back", "leads"),
+    [
+        ("/?view=mine", "/?view=mine"),
+        ("null", "/"),
+        ("0001-01-01T00:00", "/"),
+        ("runs", "/"),
+        ("//elsewhere.example/", "/"),
+        ("/\\elsewhere.example/", "/"),
+        ("https://elsewhere.example/", "/"),
+    ],
+)
+def test_star_leads_back_to_the_list_alone(
+    browser: Client, testbed: Testbed, back: str, leads: str
+):
+    answer = browser.post("/testbeds/olive/lab/favourite/", {"back": back})
+
+    assert (answer.status_code, answer["Location"]) == (302, leads)
+
+
 def test_stranger_gets_404_everywhere(client: Client, stranger: User, testbed: Testbed):
     client.force_login(stranger)
 
