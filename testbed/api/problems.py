@@ -16,6 +16,7 @@ from testbed.access.tokens import TokenInvalid
 from testbed.api.shapes import problem_json
 from testbed.models import Protected
 from testbed.pages.streaming import TooManyDownloads
+from testbed.sharing.transfer import OwnerChanged
 from testbed.testbeds.editing import EditConflict
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.resumable.receiving import (
@@ -33,6 +34,7 @@ PRECONDITION_REQUIRED = 428
 _STATUSES: Mapping[type[TestbedError], int] = {
     TestbedBusy: HTTPStatus.CONFLICT,
     Protected: HTTPStatus.LOCKED,
+    OwnerChanged: HTTPStatus.CONFLICT,
     EditConflict: HTTPStatus.PRECONDITION_FAILED,
     Unconfirmed: PRECONDITION_REQUIRED,
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,

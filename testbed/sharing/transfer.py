@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from orchestration.errors import TestbedError
 from testbed.access.limits import require_files
 from testbed.access.names import place
 from testbed.access.permissions import Act, is_admin, record_act
@@ -29,6 +30,10 @@ from testbed.testbeds.stored_files import (
     open_bytes,
     wait_for_other_uploads,
 )
+
+
+class OwnerChanged(TestbedError):
+    """Another user gave the testbed away first."""
 
 
 def candidates(testbed: Testbed, by: User) -> QuerySet[User]:
@@ -72,11 +77,17 @@ def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> 
 
     Where the new owner has one of its name, it gets the next free one.
 
-    Raises: LimitReached, NameTaken (just now), TestbedBusy (a run changes it).
+    Raises: LimitReached, NameTaken (just now), OwnerChanged, TestbedBusy (a run
+    changes it).
     """
     with transaction.atomic():
         wait_for_other_uploads(to)
         row = Testbed.objects.select_for_update(of=("self",)).get(pk=testbed.pk)
+        if row.owner_id != testbed.owner_id:
+            raise OwnerChanged(
+                f"{testbed} belongs to {row.owner} by now: another user gave it away.",
+                hint="Nothing was done. Load the list of testbeds again.",
+            )
         require_no_run(row.runs.changing())
         group = to.groups.filter(pk=row.charged_group_id).first()
         require_limits(row, to, group)

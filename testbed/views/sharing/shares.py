@@ -5,6 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import Group, User
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
@@ -17,7 +18,8 @@ from testbed.models import Share, Testbed
 from testbed.sharing.charging import charge, groups_for
 from testbed.sharing.people import group_named, groups_of, known_to, user_named
 from testbed.sharing.shares import change_share, share_with, take_away
-from testbed.sharing.transfer import candidates, receiver_named, transfer
+from testbed.sharing.transfer import OwnerChanged, candidates, receiver_named, transfer
+from testbed.views.problems import problem_page
 
 # A browser suggests so many names.
 SUGGESTED = 300
@@ -81,6 +83,8 @@ def give(request: Request, address: Address) -> HttpResponse:
             context = {"testbed": testbed, "to": to, "former": former}
             return render(request, "sharing/give.html", context)
         transfer(testbed, to, request.user, former_role=former)
+    except OwnerChanged as exc:  # and may not see its shares any more
+        return problem_page(request, exc, status=409, back=reverse("testbeds"))
     except TestbedError as exc:
         return _page(request, testbed, exc)
     name = str(testbed)

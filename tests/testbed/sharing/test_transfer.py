@@ -6,8 +6,10 @@ from django.test import Client
 
 from testbed.access.roles import Role, role_of
 from testbed.models import Allowance, Share, Testbed, Upload
+from testbed.sharing.transfer import transfer
 from testbed.testbeds.resumable.receiving import begin
 from testbed.testbeds.stored_files import count_again
+from testbed.views.sharing import shares
 from tests.testbed.conftest import MakeRun, ShareWith
 
 GIVE = "/testbeds/olive/lab/owner/"
@@ -40,6 +42,28 @@ def test_owner_gives_it_to_a_user_with_a_share(
     assert caplog.messages == [
         "act transfer by olive on lab: gave it from olive to a-viewer"
     ]
+
+
+def test_second_of_two_who_give_it_away_takes_it_from_no_new_owner(
+    browser: Client, testbed: Testbed, share: ShareWith, member: User, monkeypatch
+):
+    share(testbed, "viewer")
+    viewer = User.objects.get(username="a-viewer")
+    real = shares.receiver_named
+
+    def while_another_gives(row: Testbed, name: str, by: User) -> User:
+        found = real(row, name, by)
+        transfer(Testbed.objects.get(pk=row.pk), member, by)
+        return found
+
+    monkeypatch.setattr(shares, "receiver_named", while_another_gives)
+
+    late = give(browser, "a-viewer")
+
+    testbed.refresh_from_db()
+    assert late.status_code == 409
+    assert "lab belongs to mark by now" in late.content.decode()
+    assert (testbed.owner, role_of(viewer, testbed)) == (member, Role.VIEWER)
 
 
 def test_former_owner_may_keep_nothing(
