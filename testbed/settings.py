@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "testbed.views.accounts.second_factor.require_second_factor",
     "testbed.views.problems.explain_wrong_method",
     "testbed.views.addresses.FormerAddresses",
+    "testbed.views.problems.GoneMeanwhile",
 ]
 ROOT_URLCONF = "testbed.urls"
 ASGI_APPLICATION = "testbed.asgi.application"

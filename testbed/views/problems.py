@@ -19,10 +19,12 @@ from testbed.access.permissions import NotAllowed, record_refusal
 from testbed.api.problems import is_api, problem_answer
 from testbed.api.problems import status_of as status_of
 from testbed.api.shapes import problem_json
+from testbed.models import SavedImage, Testbed
 from testbed.testbeds.uploads import MAX_FILES
 
 JSON = "application/json"
 Respond = Callable[[HttpRequest], HttpResponse]
+GONE = (Testbed.DoesNotExist, SavedImage.DoesNotExist)
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -80,6 +82,23 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Show 404; also for another user's objects."""
     hint = "It may have been deleted, or it belongs to another user."
     return _page(request, 404, "There is nothing at this address", hint)
+
+
+class GoneMeanwhile:
+    """Answers 404 when another request deleted what this one is about (middleware)."""
+
+    def __init__(self, respond: Respond) -> None:
+        self._respond = respond
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass the request on."""
+        return self._respond(request)
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponse | None:
+        """Answer for a row that was there when the request came, and not when locked."""
+        return not_found(request, exception) if isinstance(exception, GONE) else None
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -152,6 +152,8 @@ def carry_out(choice: Choice, user: User) -> Result:
         except NotAllowed as exc:  # the role was taken meanwhile
             record_refusal(user, exc, f"{choice.act.word}, ticked in the list")
             result.refused[str(testbed)] = exc.problem
+        except Testbed.DoesNotExist:  # deleted meanwhile
+            result.refused[str(testbed)] = _unknown(str(testbed))
         except TestbedError as exc:
             result.refused[str(testbed)] = exc
         else:
@@ -175,16 +177,20 @@ def _bounded(names: Iterable[str]) -> list[str]:
 def _allowed(user: User, act: TickedAct, testbed: Testbed | None, name: str) -> Testbed:
     """Return a testbed on which the user may act. Raises: TestbedError."""
     if testbed is None:
-        raise StateError(
-            f"There is no testbed {name}, or none that you see.",
-            hint="Load the list again.",
-        )
+        raise _unknown(name)
     try:
         require(user, act.permission, testbed)
     except NotAllowed as exc:
         record_refusal(user, exc, f"{act.word}, ticked in the list")
         raise exc.problem from exc
     return testbed
+
+
+def _unknown(name: str) -> StateError:
+    return StateError(
+        f"There is no testbed {name}, or none that you see.",
+        hint="Load the list again.",
+    )
 
 
 def _erased(act: TickedAct, testbed: Testbed) -> Erasure | None:

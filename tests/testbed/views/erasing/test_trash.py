@@ -4,6 +4,7 @@ import logging
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.test import Client
 
 from testbed.models import Testbed, TrashItem
@@ -41,6 +42,40 @@ def test_deleted_testbed_is_undone_with_one_click(browser: Client) -> None:
     assert "by olive" in trash
     assert "lab is back. Up makes its guests anew." in visible(back.content.decode())
     assert list(list_files(Testbed.objects.get())) == ["kvm-compose.yaml", "setup.sh"]
+
+
+@pytest.mark.parametrize(
+    ("address", "form"),
+    [
+        ("delete/", {}),
+        ("name/", {"name": "other"}),
+        ("labels/", {"tags": "a"}),
+        ("protection/", {}),
+        ("charge/", {"charged": ""}),
+        ("runs/", {"command": "up"}),
+    ],
+)
+def test_act_on_a_testbed_that_is_deleted_meanwhile_is_answered_with_404(
+    browser: Client,
+    lab: Testbed,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    form: dict[str, str],
+) -> None:
+    real = QuerySet.select_for_update
+
+    def while_another_deletes(rows: QuerySet, **words: object) -> QuerySet:
+        Testbed.objects.filter(pk=lab.pk).delete()
+        return real(rows, **words)
+
+    monkeypatch.setattr(QuerySet, "select_for_update", while_another_deletes)
+
+    late = browser.post(f"/testbeds/olive/lab/{address}", form)
+    asked = browser.post(f"/testbeds/olive/lab/{address}", form, headers=JSON)
+
+    assert late.status_code == 404
+    assert "It may have been deleted" in late.content.decode()
+    assert asked.status_code == 404
 
 
 def test_deleted_file_is_undone_with_one_click(browser: Client, lab: Testbed) -> None:

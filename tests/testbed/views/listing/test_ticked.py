@@ -70,6 +70,19 @@ def test_tick_is_of_its_row_where_the_key_is_the_name_of_another(
     assert [one.pk for one in Testbed.objects.filter(name="lab")] == [own.pk]
 
 
+def test_testbed_that_is_deleted_meanwhile_stops_no_other(
+    owner: User, several: dict[str, Testbed]
+):
+    choice = chosen(owner, "delete", ["olive/lab", "olive/own"])
+    Testbed.objects.filter(pk=several["lab"].pk).delete()
+
+    result = carry_out(choice, owner)
+
+    assert result.done == ["own"]
+    (problem,) = result.refused.values()
+    assert "There is no testbed" in problem.sentence
+
+
 def post(browser: Client, act: str, *slugs: str, **fields: str) -> object:
     form = {"act": act, "testbed": slugs, **fields}
     return browser.post(TICKED, form, follow=True)
