@@ -9,6 +9,7 @@ from http import HTTPStatus
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -98,7 +99,13 @@ class GoneMeanwhile:
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponse | None:
         """Answer for a row that was there when the request came, and not when locked."""
-        return not_found(request, exception) if isinstance(exception, GONE) else None
+        return not_found(request, exception) if _is_gone(exception) else None
+
+
+def _is_gone(exception: Exception) -> bool:
+    if isinstance(exception, IntegrityError):  # a new row leads to one that is gone
+        return "foreign key" in str(exception).lower()
+    return isinstance(exception, GONE)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:

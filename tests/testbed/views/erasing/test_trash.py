@@ -10,6 +10,7 @@ from django.test import Client
 from testbed.models import Testbed, TrashItem
 from testbed.testbeds.files import delete_file, delete_testbed
 from testbed.testbeds.stored_files import list_files
+from testbed.views.listing import labels
 from tests.testbed.confirming import answered
 from tests.testbed.conftest import Doors
 from tests.testbed.reading import visible
@@ -76,6 +77,23 @@ def test_act_on_a_testbed_that_is_deleted_meanwhile_is_answered_with_404(
     assert late.status_code == 404
     assert "It may have been deleted" in late.content.decode()
     assert asked.status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_star_of_a_testbed_that_is_deleted_meanwhile_is_answered_with_404(
+    browser: Client, lab: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = labels.set_favourite
+
+    def while_another_deletes(*args: object, **words: bool) -> None:
+        Testbed.objects.filter(pk=lab.pk).delete()
+        real(*args, **words)
+
+    monkeypatch.setattr(labels, "set_favourite", while_another_deletes)
+
+    late = browser.post("/testbeds/olive/lab/favourite/")
+
+    assert late.status_code == 404
 
 
 def test_deleted_file_is_undone_with_one_click(browser: Client, lab: Testbed) -> None:
