@@ -5,6 +5,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from testbed.models import GroupManager
+from tests.testbed.reading import visible
 
 
 @pytest.fixture
@@ -47,6 +48,18 @@ def test_manager_adds_and_removes_members_by_exact_name(
     assert added == [stranger]
     assert "There is no user Sammy." in wrong.content.decode()
     assert not group.user_set.exists()
+
+
+def test_list_of_groups_tells_which_manager_left(
+    client: Client, member: User, stranger: User, group: Group
+):
+    group.user_set.add(stranger)
+    User.objects.filter(pk=member.pk).update(is_active=False)
+    client.force_login(stranger)
+
+    page = visible(client.get("/groups/").content.decode())
+
+    assert "managed by mark deactivated" in page
 
 
 def test_manager_makes_no_manager(client: Client, member: User, group: Group, stranger):
