@@ -13,7 +13,7 @@ from testbed.client.board.model import name_of_run
 from testbed.client.console import Ends, open_console
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.server import Server, StartedRun
-from testbed.client.tui.asking import Lab
+from testbed.client.tui.asking import Lab, problem_in
 from testbed.client.tui.base import LabScreen, chosen_key, fill
 from testbed.client.tui.execution import ExecScreen
 from testbed.client.tui.runs.run import RunScreen
@@ -150,12 +150,26 @@ class TestbedScreen(LabScreen):
             self.notify("Choose a guest first.", markup=False)
             return
         try:
-            with self.app.suspend(), self.lab.server() as server:
-                open_console(server, self.testbed_name, guest, Ends())
+            with self.app.suspend():
+                problem = self._problem_in_console(guest)
         except SuspendNotSupported:
             self.notify("Here only `testbed console` can do that.", markup=False)
-        except TestbedError as exc:
-            self.notify(safe(exc.sentence, 300), severity="error", markup=False)
+            return
+        if problem:
+            words = f"{safe(problem.message, 300)}\n{safe(problem.hint, 300)}".strip()
+            self.notify(words, severity="error", timeout=12, markup=False)
+
+    def _problem_in_console(self, guest: str) -> TestbedError | None:
+        """Keep a guest's console open until one of both leaves; return what went wrong.
+
+        Nothing is raised: Textual takes the terminal back only after a normal end.
+        """
+        try:
+            with self.lab.server() as server:
+                open_console(server, self.testbed_name, guest, Ends())
+        except Exception as exc:  # noqa: BLE001  # the terminal would stay dead
+            return problem_in(exc)
+        return None
 
     def action_start(self, command: str) -> None:
         """Ask whether to start a command, and its options."""

@@ -1,6 +1,7 @@
 """The interface as a user drives it, against a server that answers from the test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
+from testbed.client.console import ConsoleEnded
 from testbed.client.tui.app import HelpScreen, Keys, TestbedApp
 from testbed.client.tui.asking import Lab
 from testbed.client.tui.base import StateLine, fill
@@ -516,6 +518,30 @@ async def test_console_without_a_terminal_names_the_command(lab: Lab) -> None:
         await until(pilot, shows(pilot, "10.0.0.2"))
         await pilot.press("o")
         await until(pilot, shows(pilot, "testbed console"))
+
+
+async def test_console_that_fails_gives_the_terminal_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+
+    @contextmanager
+    def suspend() -> Iterator[None]:
+        yield
+        steps.append("resumed")  # not in `finally`: Textual's own has none, either
+
+    def fail(*words: object) -> None:
+        raise ConsoleEnded("No console gateway answers.", hint="Try again.")
+
+    async with TestbedApp(lab, "olive/lab").run_test(
+        size=SMALL, notifications=True
+    ) as pilot:
+        monkeypatch.setattr(pilot.app, "suspend", suspend)
+        monkeypatch.setattr("testbed.client.tui.testbed.open_console", fail)
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        await pilot.press("o")
+        await until(pilot, lambda: steps)
+        await until(pilot, shows(pilot, "No console gateway answers.", "Try again"))
 
 
 async def test_palette_reaches_snapshots_guests_and_runs_from_any_tab(
