@@ -17,6 +17,7 @@ from textual.message import Message
 
 from orchestration.errors import TestbedError
 from testbed.client.rest.server import Agrees, Server, declines
+from testbed.client.terminal.agreement import lines_of
 from testbed.client.watching import Frame
 
 EVERY_S = 3.0
@@ -90,8 +91,15 @@ class Done(Message):
 
     def __init__(self, then: Callable[[Any], None], value: Any) -> None:
         super().__init__()
-        self.then = then
-        self.value = value
+        self._then = then
+        self._value = value
+
+    def go_on(self, tell: Tell) -> None:
+        """Hand the result on; `tell` that it has another shape than is understood."""
+        try:
+            self._then(self._value)
+        except Exception as exc:  # noqa: BLE001  # a server of another version
+            tell(Refused(problem_in(exc), lambda: None))
 
 
 class Refused(Message):
@@ -104,11 +112,12 @@ class Refused(Message):
 
 
 class Asks(Message):
-    """An act erases something, and waits for the user's answer."""
+    """An act erases `lines`, and waits for the user's answer, perhaps a typed name."""
 
-    def __init__(self, erases: Frame) -> None:
+    def __init__(self, lines: list[str], name: str) -> None:
         super().__init__()
-        self.erases = erases
+        self.lines = lines
+        self.name = name
         self._answered = threading.Event()
         self._agrees = False
 
@@ -185,7 +194,7 @@ def act(
     """Do something once in a thread: `then` gets its result, in the screen's thread."""
 
     def agrees(erases: Frame) -> bool:
-        asks = Asks(erases)
+        asks = Asks(lines_of(erases), str(erases["must_type"] or ""))
         told(tell, asks)
         return asks.wait()
 

@@ -24,6 +24,7 @@ from testbed.client.tui.asking import (
     Refused,
     Seen,
     act,
+    problem_in,
 )
 from testbed.client.tui.questions import EraseQuestion, Notice
 from testbed.client.tui.words import safe
@@ -159,9 +160,14 @@ class LabScreen(Screen[None]):
         self.query_one(".heading", Static).update(safe(words, 300))
 
     def on_seen(self, message: Seen) -> None:
-        """Show an answer."""
-        self.query_one(StateLine).seen(message.at)
-        self.show(message.value)
+        """Show an answer, unless it has another shape than the screen can show."""
+        line = self.query_one(StateLine)
+        try:
+            self.show(message.value)
+        except Exception as exc:  # noqa: BLE001  # a server of another version
+            line.lost(problem_in(exc), self.lab.every_s)
+        else:
+            line.seen(message.at)
 
     def on_lost(self, message: Lost) -> None:
         """Say that the server is away; what is shown stays."""
@@ -178,7 +184,7 @@ class LabScreen(Screen[None]):
 
     def on_done(self, message: Done) -> None:
         """Go on after an act."""
-        message.then(message.value)
+        message.go_on(self.post_message)
         self._poll.ask_now()
 
     def on_refused(self, message: Refused) -> None:
@@ -197,7 +203,8 @@ class LabScreen(Screen[None]):
 
     def on_asks(self, message: Asks) -> None:
         """Ask about what an act erases."""
-        self.app.push_screen(EraseQuestion(message.erases), message.answer)
+        question = EraseQuestion(message.lines, message.name)
+        self.app.push_screen(question, message.answer)
 
 
 def details_of(problem: TestbedError) -> list[str]:

@@ -17,7 +17,7 @@ from testbed.client.tui.asking import Lab, problem_in
 from testbed.client.tui.base import LabScreen, chosen_key, fill
 from testbed.client.tui.execution import ExecScreen
 from testbed.client.tui.runs.run import RunScreen
-from testbed.client.tui.snapshots import SnapshotTree
+from testbed.client.tui.snapshots import SnapshotTree, deletes_all
 from testbed.client.tui.starting import ask_to_start
 from testbed.client.tui.words import cell, moment, safe, status_cell
 from testbed.client.watching import Frame
@@ -122,6 +122,7 @@ class TestbedScreen(LabScreen):
         for guest in self._guests:
             yield f"Command in {guest}", f"exec({guest!r})"
             yield f"Console of {guest}", f"console({guest!r})"
+            yield f"Delete all snapshots of {guest}", f"delete_all({guest!r})"
         for run in self._runs[:RUNS_OFFERED]:
             yield f"Watch run {run['run']}, {run['name']}", f"open_run({run['run']})"
 
@@ -175,6 +176,10 @@ class TestbedScreen(LabScreen):
         """Ask whether to start a command, and its options."""
         ask_to_start(self, self.testbed_name, command)
 
+    def action_delete_all(self, guest: str) -> None:
+        """Delete all snapshots of a guest, after the server's question."""
+        self.run_command("snapshots", deletes_all(guest))
+
     def on_snapshot_tree_wish(self, message: SnapshotTree.Wish) -> None:
         """Act on a snapshot."""
         self.run_command("snapshots", message.body)
@@ -205,7 +210,7 @@ def _run_row(one: Frame) -> tuple[Text, ...]:
     percent = "" if one["percent"] is None else f" {one['percent']} %"
     return (
         cell(one["run"]),
-        cell(name_of_run(one), 28),
+        cell(name_of_run(one), 40),
         status_cell(f"{one['status']}{percent}"),
         cell(one["asked_by"], 16),
         cell(moment(one["created_at"])),
