@@ -111,6 +111,15 @@ class Refused(Message):
         self.otherwise = otherwise
 
 
+class Told(Message):
+    """A word about an act that goes on; a passing one is replaced by the next."""
+
+    def __init__(self, words: str, *, is_passing: bool = False) -> None:
+        super().__init__()
+        self.words = words
+        self.is_passing = is_passing
+
+
 class Asks(Message):
     """An act erases `lines`, and waits for the user's answer, perhaps a typed name."""
 

@@ -23,6 +23,7 @@ from testbed.client.tui.asking import (
     Poll,
     Refused,
     Seen,
+    Told,
     act,
     problem_in,
 )
@@ -50,6 +51,7 @@ class StateLine(Static):
         self._at = 0.0
         self._problem: TestbedError | None = None
         self._again_at = 0.0
+        self._passing = ""
 
     def on_mount(self) -> None:
         """Count the seconds."""
@@ -67,12 +69,17 @@ class StateLine(Static):
         self._again_at = time.monotonic() + pause_s
         self.tell()
 
+    def pass_on(self, words: str) -> None:
+        """Say how an act does, until there is nothing to say about it."""
+        self._passing = words
+        self.tell()
+
     def tell(self) -> None:
         """Say how it is."""
         age_s = time.time() - self._at
         self.set_class(self._problem is not None, "-lost")
         self.set_class(bool(self._at) and not self._problem and age_s > OLD_S, "-old")
-        self.update(self._words(age_s))
+        self.update(safe(self._passing, 200) or self._words(age_s))
 
     def _words(self, age_s: float) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(self._at))
@@ -184,11 +191,13 @@ class LabScreen(Screen[None]):
 
     def on_done(self, message: Done) -> None:
         """Go on after an act."""
+        self.query_one(StateLine).pass_on("")
         message.go_on(self.post_message)
         self._poll.ask_now()
 
     def on_refused(self, message: Refused) -> None:
         """Say why an act was not done."""
+        self.query_one(StateLine).pass_on("")
         message.otherwise()
         problem = message.problem
         if isinstance(problem, Declined):
@@ -200,6 +209,13 @@ class LabScreen(Screen[None]):
             return
         words = f"{safe(problem.message, 400)}\n{safe(problem.hint, 300)}".strip()
         self.notify(words, severity="error", timeout=12, markup=False)
+
+    def on_told(self, message: Told) -> None:
+        """Say how an act does, or what it has done."""
+        if message.is_passing:
+            self.query_one(StateLine).pass_on(message.words)
+        else:
+            self.notify(safe(message.words, 300), markup=False)
 
     def on_asks(self, message: Asks) -> None:
         """Ask about what an act erases."""
