@@ -16,6 +16,7 @@ from typing import Any
 from textual.message import Message
 
 from orchestration.errors import TestbedError
+from testbed.client.rest.problems import not_understood
 from testbed.client.rest.server import Agrees, Server, declines
 from testbed.client.terminal.agreement import lines_of
 from testbed.client.watching import Frame
@@ -222,10 +223,7 @@ def problem_in(exc: Exception) -> TestbedError:
     """Return a failure as the screen tells it, also one that nothing foresaw."""
     if isinstance(exc, TestbedError):
         return exc
-    return TestbedError(
-        f"The answer was not understood ({type(exc).__name__}: {exc}).",
-        hint="Do the server and this program have the same version?",
-    )
+    return not_understood(exc)
 
 
 def told(tell: Tell, message: Message) -> None:
