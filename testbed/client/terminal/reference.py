@@ -38,10 +38,9 @@ $ testbed down
 
 `testbeds share` takes only users of a common group or testbed: two without one need a lab admin once.
 
-The packages of the server are an extra: `pip install '.[server]'`. The tests run with Python 3.11. With 3.12.1 and 3.13.0 the wheel was
-tried in a bare virtual environment: `--help`, `init`, `check`, the failures of `login` and `status`, the import of each module of the client; and
-the tests of the client with the packages of the server. With 3.14 these alone
-were tried: the wheel in a bare virtual environment, `init`, `check` and the help of `plan`. `testbed tui` shows the same on the whole terminal:
+The packages of the server are an extra: `pip install '.[server]'`. The tests run with Python 3.11. With 3.11.7, 3.12.1, 3.13.0 and 3.14.10 the wheel was
+tried in a bare virtual environment: `--help`, `init`, `check`, the failures of `login` and `status`, the import of each module of the client. The
+tests of the client ran with 3.12.1, 3.13.0 and 3.14.10, with the packages of the server. `testbed tui` shows the same on the whole terminal:
 [tui.md](tui.md).
 
 ## The folder

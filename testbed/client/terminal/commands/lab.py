@@ -3,6 +3,7 @@
 import click
 
 from orchestration.amounts import mib
+from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common
@@ -48,7 +49,9 @@ def extend(hours: int | None, until: str, at_end: str | None) -> None:
         found = one.server.send("POST", path, wish)
         if one.settings.is_json:
             print_json(found)
-        say(f"{one.testbed}: {found['said']}")
+        ends = moment(found["ends_at"])
+        end = f"ends at {ends}" if ends else "has no end"
+        say(f"{one.testbed} {end}. {found['said']}".strip())
 
 
 def _row(host: Frame) -> tuple[object, ...]:
