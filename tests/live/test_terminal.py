@@ -35,6 +35,7 @@ class Terminal:
         self.folder = folder
         self.environment = os.environ | {
             "XDG_CONFIG_HOME": str(home),
+            "XDG_CACHE_HOME": str(home / "cache"),
             "PYTHONPATH": str(CHECKOUT),
             "PYTHONUNBUFFERED": "1",
         }

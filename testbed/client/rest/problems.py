@@ -59,6 +59,9 @@ class VersionsDiffer(TestbedError):
     """Client and server speak different versions of the API."""
 
 
+# What reading an answer raises that has another shape than this client knows.
+OTHER_SHAPE = (LookupError, TypeError, AttributeError, ValueError, RecursionError)
+
 _KINDS: dict[int, type[ServerProblem]] = {
     HTTPStatus.UNAUTHORIZED: TokenRefused,
     HTTPStatus.NOT_FOUND: NotThere,
@@ -78,3 +81,12 @@ def problem_of(status: int, body: object, *, server: str) -> ServerProblem:
         )
     hint = str(body.get("hint") or "")[:_MOST_SHOWN]
     return kind(str(body["detail"]), hint=hint, status=status, body=body)
+
+
+def not_understood(exc: Exception, *, detail: str = "") -> TestbedError:
+    """Return the failure of reading an answer, which nothing foresaw."""
+    return TestbedError(
+        f"The answer was not understood ({type(exc).__name__}: {exc}).",
+        hint="Do the server and this program have the same version?",
+        detail=detail,
+    )

@@ -7,13 +7,14 @@ the notation of `.gitignore`. No link is followed out of the folder.
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from hashlib import file_digest
+from errno import ELOOP
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
 from orchestration.compose.files import composed
 from orchestration.errors import TestbedError
+from testbed.client.sync.digests import Digests, NotRegular, opened
 
 IGNORE_FILE = ".testbedignore"
 # The last is a copy of the server's file that did not arrive whole.
@@ -29,12 +30,12 @@ class LocalFiles:
     left_out: tuple[str, ...]
 
 
-def read_local(folder: Path) -> LocalFiles:
-    """Digest the files of a folder.
+def read_local(folder: Path, known: Digests | None = None) -> LocalFiles:
+    """Digest the files of a folder, except those whose digests are `known`.
 
-    Raises: OSError, TestbedError (a name is not in UTF-8).
+    Raises: TestbedError (a file cannot be read, or its name is not in UTF-8).
     """
-    ignored = ignored_in(folder)
+    ignored, known = ignored_in(folder), known or Digests()
     digests, left_out = {}, []
     for path in _paths(folder, ignored):
         name = composed(path.relative_to(folder).as_posix())
@@ -42,16 +43,20 @@ def read_local(folder: Path) -> LocalFiles:
             left_out.append(name)
         else:
             _require_sendable(name)
-            digests[name] = _digest(path)
+            digests[name] = _digest(path, name, known)
+    known.save()
     return LocalFiles(digests, tuple(left_out))
 
 
 def ignored_in(folder: Path) -> GitIgnoreSpec:
     """Return the patterns of what is no part of the testbed. Raises: TestbedError."""
     try:
-        text = (folder / IGNORE_FILE).read_text(encoding="utf-8")
+        with opened(folder / IGNORE_FILE) as file:
+            text = file.read().decode()
     except FileNotFoundError:
         text = ""
+    except (OSError, NotRegular) as exc:
+        raise _unreadable(IGNORE_FILE, exc, "Let it be a file of this folder.") from exc
     except UnicodeDecodeError as exc:
         raise TestbedError(
             f"{IGNORE_FILE} is no text in UTF-8.", hint="Save it in UTF-8."
@@ -85,6 +90,16 @@ def _require_sendable(name: str) -> None:
         ) from exc
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
+def _digest(path: Path, name: str, known: Digests) -> str:
+    try:
+        return known.of(path)
+    except (OSError, NotRegular) as exc:
+        hint = f"Nothing was sent. Let it be read, or name it in {IGNORE_FILE}."
+        raise _unreadable(name, exc, hint) from exc
+
+
+def _unreadable(name: str, exc: Exception, hint: str) -> TestbedError:
+    reason = "it is a link, a FIFO or a device"
+    if isinstance(exc, OSError) and exc.errno != ELOOP:
+        reason = exc.strerror or str(exc)
+    return TestbedError(f"{name} cannot be read: {reason}.", hint=hint)

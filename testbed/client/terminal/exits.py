@@ -12,6 +12,8 @@ from testbed.client.rest.problems import ServerProblem
 DONE, FAILED, WRONG_USE, REFUSED, CANCELLED = 0, 1, 2, 3, 130
 # A shell reports this code for a program that SIGPIPE ended.
 READER_LEFT = 141
+# Of a finding, as the API tells it.
+_KEYS = {"severity", "line", "column", "message", "hint"}
 _OF_STATUS = {"succeeded": DONE, "cancelled": CANCELLED}
 
 
@@ -75,7 +77,9 @@ def findings_of(problem: TestbedError) -> Sequence[dict[str, str | int]]:
     if isinstance(problem, SpecError):
         return [finding_json(finding) for finding in problem.findings]
     if isinstance(problem, ServerProblem):
-        return list(problem.body.get("findings", ()))
+        found = problem.body.get("findings")
+        items = found if isinstance(found, list) else []
+        return [one for one in items if isinstance(one, dict) and one.keys() >= _KEYS]
     return ()
 
 

@@ -40,12 +40,17 @@ class Settings:
                 f"{self.input} is not named {YAML_NAME}, as it is on the server.",
                 hint="Rename it, or name its folder with --input.",
             )
-        return self.input.resolve().parent
+        return self.input.parent.resolve()
 
     @property
     def yaml(self) -> Path:
-        """The YAML in this folder. Raises: WrongUse when there is none."""
+        """The YAML in this folder. Raises: WrongUse (there is none, or it is a link)."""
         file = self.folder / YAML_NAME
+        if file.is_symlink():
+            raise WrongUse(
+                f"{YAML_NAME} in {self.folder} is a link.",
+                hint="Put the file itself there: nothing is read through a link.",
+            )
         if not file.is_file():
             raise WrongUse(
                 f"There is no {YAML_NAME} in {self.folder}.",

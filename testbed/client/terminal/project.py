@@ -11,10 +11,21 @@ from pathlib import Path
 from orchestration.compose.names import suggest_name
 from orchestration.errors import TestbedError
 from orchestration.files import write_whole
+from testbed.client.sync.digests import NotRegular, opened
 from testbed.client.terminal.exits import Refusal
 
 FOLDER = ".testbed"
 FILE = "testbed.json"
+# A file that is none, no JSON, or of another shape.
+_BROKEN: tuple[type[Exception], ...] = (
+    OSError,
+    NotRegular,
+    ValueError,
+    RecursionError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)
 
 
 @dataclass(slots=True)
@@ -30,12 +41,18 @@ def read_link(folder: Path) -> Link:
     """Return a folder's link; an empty one where it has none. Raises: TestbedError."""
     file = _own(folder) / FILE
     try:
-        found = json.loads(file.read_bytes())
+        with opened(file) as text:
+            found = json.loads(text.read())
         files = {str(path): str(tag) for path, tag in found["files"].items()}
         return Link(str(found["server"]), str(found["testbed"]), files)
     except FileNotFoundError:
         return Link()
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except NotADirectoryError as exc:
+        raise Refusal(
+            f"{file.parent} is no folder.",
+            hint="Delete it: the client makes one of its own.",
+        ) from exc
+    except _BROKEN as exc:
         raise TestbedError(
             f"{file} cannot be read.",
             hint="Delete it: the files are then compared with the server's anew.",

@@ -38,10 +38,9 @@ $ testbed down
 
 `testbeds share` takes only users of a common group or testbed: two without one need a lab admin once.
 
-The packages of the server are an extra: `pip install '.[server]'`. The tests run with Python 3.11. With 3.12.1 and 3.13.0 the wheel was
-tried in a bare virtual environment: `--help`, `init`, `check`, the failures of `login` and `status`, the import of each module of the client; and
-the tests of the client with the packages of the server. With 3.14 these alone
-were tried: the wheel in a bare virtual environment, `init`, `check` and the help of `plan`. `testbed tui` shows the same on the whole terminal:
+The packages of the server are an extra: `pip install '.[server]'`. The tests run with Python 3.11. With 3.11.7, 3.12.1, 3.13.0 and 3.14.10 the wheel was
+tried in a bare virtual environment: `--help`, `init`, `check`, the failures of `login` and `status`, the import of each module of the client. The
+tests of the client ran with 3.12.1, 3.13.0 and 3.14.10, with the packages of the server. `testbed tui` shows the same on the whole terminal:
 [tui.md](tui.md).
 
 ## The folder
@@ -51,6 +50,7 @@ what changed in it to the server: files whose digest is another one than at the 
 the digests that both sides had. A file that was edited on the server meanwhile is named, and not overwritten: `testbed sync --take
 PATH` replaces yours, `testbed sync --send PATH` the server's. A file that you deleted goes to the testbed's trash. Links are not sent, nothing outside the
 folder is, and nothing that `.testbedignore` names in the notation of `.gitignore`.
+The digests of files from 1 MiB are kept in `~/.cache/testbed/digests.json`: such a file is read again when its size, times or inode changed.
 Files above 16 MiB go in parts, and tell how much has arrived: after a broken connection or Ctrl+C the same command goes on where it was, within a day,
 while the file is the same. The server puts one in its place when its digest is the folder's. Together they have the size that [budgets](operations.md#budgets) allow.
 

@@ -1,11 +1,17 @@
 """One command's way to its server: the token, the account, and the testbed meant."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.errors import TestbedError
-from testbed.client.rest.problems import NotThere, TokenRefused
+from testbed.client.rest.problems import (
+    OTHER_SHAPE,
+    NotThere,
+    TokenRefused,
+    not_understood,
+)
 from testbed.client.rest.server import Server, declines
 from testbed.client.terminal.agreement import agreement
 from testbed.client.terminal.exits import WrongUse
@@ -13,6 +19,8 @@ from testbed.client.terminal.options import YAML_NAME, Settings, settings
 from testbed.client.terminal.project import Link, name_of, read_link
 from testbed.client.terminal.tokens import SignedIn, Tokens, address_of
 
+# Of a traceback, for those who mend this program: the message and two places.
+_MOST_TRACE = 3
 # The server's sentence about an address, which a user has not typed.
 _NOTHING_THERE = "There is nothing at this address"
 
@@ -100,6 +108,11 @@ def session(*, yes: bool | None = None) -> Iterator[Session]:
                 status=exc.status,
                 body=exc.body,
             ) from exc
+        except UnicodeError:
+            raise
+        except OTHER_SHAPE as exc:
+            trace = "".join(traceback.format_exception(exc)[-_MOST_TRACE:])
+            raise not_understood(exc, detail=trace) from exc
 
 
 def signed_in(chosen: Settings) -> SignedIn:

@@ -20,6 +20,7 @@ from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import NotThere
 from testbed.client.rest.server import Server
 from testbed.client.sync.decide import Conflict, Decision, decide
+from testbed.client.sync.digests import Digests
 from testbed.client.sync.local import read_local
 from testbed.client.sync.sending import apply
 from testbed.client.terminal.exits import Refusal
@@ -39,11 +40,12 @@ SAY_EVERY_S = 10.0
 class Arrivals:
     """Tells how much of a large file has arrived: in one line of a terminal.
 
-    Otherwise, as in a log, a line each few seconds.
+    Otherwise, as in a log, a line each few seconds. `show` gets each line instead.
     """
 
     say: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
+    show: Callable[[str], None] | None = None
     _line: str = ""
     _is_kept: bool = False
     _said_at: float = 0.0
@@ -53,9 +55,12 @@ class Arrivals:
         is_whole = arrived == whole
         self._is_kept = arrived > 0
         self._line = "" if is_whole else f"{path}: {size(arrived)} of {size(whole)}"
-        if self.say is say and sys.stderr.isatty():
-            words = f"{path}: {size(whole)} arrived" if is_whole else self._line
-            say_in_place(f"{words}, {100 * arrived // whole} %", is_last=is_whole)
+        words = f"{path}: {size(whole)} arrived" if is_whole else self._line
+        words = f"{words}, {100 * arrived // whole} %"
+        if self.show:
+            self.show(words)
+        elif self.say is say and sys.stderr.isatty():
+            say_in_place(words, is_last=is_whole)
         elif not is_whole and self.clock() >= self._said_at + SAY_EVERY_S:
             self._said_at = self.clock()
             self.say(f"{self._line} arrived.")
@@ -76,13 +81,15 @@ class Arrivals:
 class Folder:
     """A folder with a YAML, and the server to which its files are brought.
 
-    `account` returns the user's; `say` gets a line about each thing that is done.
+    `account` returns the user's; `say` gets a line about each thing that is done, and
+    `show` how much of a large file has arrived, again and again.
     """
 
     server: Server
     path: Path
     account: Callable[[], str]
     say: Callable[[str], None] = say
+    show: Callable[[str], None] | None = None
     is_verbose: bool = False
 
     @classmethod
@@ -139,7 +146,8 @@ def fetch_inputs(server: Server, testbed: str) -> Inputs:
 
 def compared(folder: Path, inputs: Inputs) -> Decision:
     """Compare a folder with the server's files, and change nothing."""
-    return decide(read_local(folder).digests, inputs.files, read_link(folder).files)
+    local = read_local(folder, Digests.of_user())
+    return decide(local.digests, inputs.files, read_link(folder).files)
 
 
 def synchronised(folder: Folder, testbed: str) -> Inputs:
@@ -162,13 +170,13 @@ def sent(
     forced: Collection[str] = (),
 ) -> Inputs:
     """Send what the folder has otherwise. Raises: Refusal (conflicts), ServerProblem."""
-    server, local = folder.server, read_local(folder.path)
+    server, local = folder.server, read_local(folder.path, Digests.of_user())
     for path in local.left_out:
         folder.say(f"{path} is a link or no file: it is not sent.")
     decision = decide(local.digests, inputs.files, link.files, forced=forced)
     _require_none(decision.conflicts)
     link.server, link.testbed = server.url, testbed
-    arrivals = Arrivals(folder.say)
+    arrivals = Arrivals(folder.say, show=folder.show)
     try:
         late = apply(
             server,

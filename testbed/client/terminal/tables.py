@@ -29,10 +29,12 @@ class Listing:
     empty: str
     wide: Sequence[str] = ()
 
-    def show(self, items: Sequence[Any], chosen: Settings) -> None:
-        """Print items as a table, or as JSON."""
+    def show(
+        self, items: Sequence[Any], chosen: Settings, *, whole: object = None
+    ) -> None:
+        """Print items as a table, or as JSON; of `whole`, where more belongs to it."""
         if chosen.is_json:
-            print_json({"items": list(items)})
+            print_json({"items": list(items)} if whole is None else whole)
             return
         columns = (*self.columns, *(self.wide if chosen.is_wide else ()))
         rows = [self.row(item)[: len(columns)] for item in items]

@@ -25,6 +25,7 @@ DARK, LIGHT = "textual-dark", "textual-light"
 _BLACK, _WHITE = (18, 18, 18), (224, 224, 224)
 # Backgrounds of COLORFGBG, by which some terminals say that they are light.
 _LIGHT = ("7", "15")
+_SIGNS = {"question_mark": "?", "slash": "/", "escape": "Esc"}
 _WORDS = """\
 Tab goes from part to part, arrows and Page Up/Down move, Enter opens.
 The mouse does the same: click a row, a tab, a button, a key of the last line.
@@ -191,6 +192,7 @@ def _of_one_colour(
 
 
 def _key(keys: str) -> str:
-    for name, sign in (("question_mark", "?"), ("slash", "/"), ("escape", "Esc")):
-        keys = keys.replace(name, sign)
-    return keys
+    names = keys.split(", ")
+    return ", ".join(
+        one if len(one) == 1 else _SIGNS.get(one, one.title()) for one in names
+    )

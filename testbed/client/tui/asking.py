@@ -16,7 +16,9 @@ from typing import Any
 from textual.message import Message
 
 from orchestration.errors import TestbedError
+from testbed.client.rest.problems import not_understood
 from testbed.client.rest.server import Agrees, Server, declines
+from testbed.client.terminal.agreement import lines_of
 from testbed.client.watching import Frame
 
 EVERY_S = 3.0
@@ -90,8 +92,15 @@ class Done(Message):
 
     def __init__(self, then: Callable[[Any], None], value: Any) -> None:
         super().__init__()
-        self.then = then
-        self.value = value
+        self._then = then
+        self._value = value
+
+    def go_on(self, tell: Tell) -> None:
+        """Hand the result on; `tell` that it has another shape than is understood."""
+        try:
+            self._then(self._value)
+        except Exception as exc:  # noqa: BLE001  # a server of another version
+            tell(Refused(problem_in(exc), lambda: None))
 
 
 class Refused(Message):
@@ -103,12 +112,22 @@ class Refused(Message):
         self.otherwise = otherwise
 
 
-class Asks(Message):
-    """An act erases something, and waits for the user's answer."""
+class Told(Message):
+    """A word about an act that goes on; a passing one is replaced by the next."""
 
-    def __init__(self, erases: Frame) -> None:
+    def __init__(self, words: str, *, is_passing: bool = False) -> None:
         super().__init__()
-        self.erases = erases
+        self.words = words
+        self.is_passing = is_passing
+
+
+class Asks(Message):
+    """An act erases `lines`, and waits for the user's answer, perhaps a typed name."""
+
+    def __init__(self, lines: list[str], name: str) -> None:
+        super().__init__()
+        self.lines = lines
+        self.name = name
         self._answered = threading.Event()
         self._agrees = False
 
@@ -185,7 +204,7 @@ def act(
     """Do something once in a thread: `then` gets its result, in the screen's thread."""
 
     def agrees(erases: Frame) -> bool:
-        asks = Asks(erases)
+        asks = Asks(lines_of(erases), str(erases["must_type"] or ""))
         told(tell, asks)
         return asks.wait()
 
@@ -204,10 +223,7 @@ def problem_in(exc: Exception) -> TestbedError:
     """Return a failure as the screen tells it, also one that nothing foresaw."""
     if isinstance(exc, TestbedError):
         return exc
-    return TestbedError(
-        f"The answer was not understood ({type(exc).__name__}: {exc}).",
-        hint="Do the server and this program have the same version?",
-    )
+    return not_understood(exc)
 
 
 def told(tell: Tell, message: Message) -> None:

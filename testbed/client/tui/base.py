@@ -23,7 +23,9 @@ from testbed.client.tui.asking import (
     Poll,
     Refused,
     Seen,
+    Told,
     act,
+    problem_in,
 )
 from testbed.client.tui.questions import EraseQuestion, Notice
 from testbed.client.tui.words import safe
@@ -49,6 +51,7 @@ class StateLine(Static):
         self._at = 0.0
         self._problem: TestbedError | None = None
         self._again_at = 0.0
+        self._passing = ""
 
     def on_mount(self) -> None:
         """Count the seconds."""
@@ -66,12 +69,17 @@ class StateLine(Static):
         self._again_at = time.monotonic() + pause_s
         self.tell()
 
+    def pass_on(self, words: str) -> None:
+        """Say how an act does, until there is nothing to say about it."""
+        self._passing = words
+        self.tell()
+
     def tell(self) -> None:
         """Say how it is."""
         age_s = time.time() - self._at
         self.set_class(self._problem is not None, "-lost")
         self.set_class(bool(self._at) and not self._problem and age_s > OLD_S, "-old")
-        self.update(self._words(age_s))
+        self.update(safe(self._passing, 200) or self._words(age_s))
 
     def _words(self, age_s: float) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(self._at))
@@ -159,9 +167,14 @@ class LabScreen(Screen[None]):
         self.query_one(".heading", Static).update(safe(words, 300))
 
     def on_seen(self, message: Seen) -> None:
-        """Show an answer."""
-        self.query_one(StateLine).seen(message.at)
-        self.show(message.value)
+        """Show an answer, unless it has another shape than the screen can show."""
+        line = self.query_one(StateLine)
+        try:
+            self.show(message.value)
+        except Exception as exc:  # noqa: BLE001  # a server of another version
+            line.lost(problem_in(exc), self.lab.every_s)
+        else:
+            line.seen(message.at)
 
     def on_lost(self, message: Lost) -> None:
         """Say that the server is away; what is shown stays."""
@@ -178,11 +191,13 @@ class LabScreen(Screen[None]):
 
     def on_done(self, message: Done) -> None:
         """Go on after an act."""
-        message.then(message.value)
+        self.query_one(StateLine).pass_on("")
+        message.go_on(self.post_message)
         self._poll.ask_now()
 
     def on_refused(self, message: Refused) -> None:
         """Say why an act was not done."""
+        self.query_one(StateLine).pass_on("")
         message.otherwise()
         problem = message.problem
         if isinstance(problem, Declined):
@@ -195,9 +210,17 @@ class LabScreen(Screen[None]):
         words = f"{safe(problem.message, 400)}\n{safe(problem.hint, 300)}".strip()
         self.notify(words, severity="error", timeout=12, markup=False)
 
+    def on_told(self, message: Told) -> None:
+        """Say how an act does, or what it has done."""
+        if message.is_passing:
+            self.query_one(StateLine).pass_on(message.words)
+        else:
+            self.notify(safe(message.words, 300), markup=False)
+
     def on_asks(self, message: Asks) -> None:
         """Ask about what an act erases."""
-        self.app.push_screen(EraseQuestion(message.erases), message.answer)
+        question = EraseQuestion(message.lines, message.name)
+        self.app.push_screen(question, message.answer)
 
 
 def details_of(problem: TestbedError) -> list[str]:

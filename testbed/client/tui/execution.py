@@ -28,7 +28,8 @@ class ExecScreen(Screen[None]):
     AUTO_FOCUS = "#line"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "run", "Run"),
-        Binding("ctrl+k", "cancel", "Cancel"),
+        # A field would erase the rest of its line.
+        Binding("ctrl+k", "cancel", "Cancel", priority=True),
         Binding("escape", "back", "Back"),
     ]
     DEFAULT_CSS = """
@@ -103,7 +104,7 @@ class ExecScreen(Screen[None]):
 
     def on_done(self, message: Done) -> None:
         """Go on after an act."""
-        message.then(message.value)
+        message.go_on(self.post_message)
 
     def on_refused(self, message: Refused) -> None:
         """Say why it was not done."""

@@ -9,7 +9,7 @@ from textual.widgets import DataTable, Input
 
 from testbed.client.rest.server import Server
 from testbed.client.tui.asking import Lab
-from testbed.client.tui.base import LabScreen, chosen_key, fill
+from testbed.client.tui.base import LabScreen, Rows, chosen_key, fill
 from testbed.client.tui.runs.run import RunScreen
 from testbed.client.tui.starting import ask_to_start
 from testbed.client.tui.testbed import TestbedScreen
@@ -40,6 +40,7 @@ class ListingScreen(LabScreen):
         super().__init__(lab)
         self.HEADING = f"Testbeds at {safe(lab.url, 200)}"
         self.testbeds: dict[str, Frame] = {}
+        self._rows: Rows = {}
 
     def body(self) -> ComposeResult:
         """Yield the filter and the table."""
@@ -54,7 +55,8 @@ class ListingScreen(LabScreen):
 
     def show(self, found: Any) -> None:
         """Show the testbeds that the filter leaves."""
-        self.testbeds = {one["testbed"]: one for one in found}
+        rows = {one["testbed"]: _row(one) for one in found}
+        self.testbeds, self._rows = {one["testbed"]: one for one in found}, rows
         self._fill()
 
     def action_open(self) -> None:
@@ -106,9 +108,12 @@ class ListingScreen(LabScreen):
     def _fill(self) -> None:
         wish = self.query_one(Input).value.lower().split()
         rows = {
-            name: _row(one)
-            for name, one in self.testbeds.items()
-            if all(word in f"{name} {one['condition']}".lower() for word in wish)
+            name: row
+            for name, row in self._rows.items()
+            if all(
+                word in f"{name} {self.testbeds[name]['condition']}".lower()
+                for word in wish
+            )
         }
         fill(self.query_one(DataTable), rows)
         count = f"{len(rows)} of {len(self.testbeds)}" if wish else f"{len(rows)}"

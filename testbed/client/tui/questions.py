@@ -9,9 +9,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Static
 
-from testbed.client.terminal.agreement import lines_of
 from testbed.client.tui.words import safe
-from testbed.client.watching import Frame
 
 
 class _Question(ModalScreen[bool]):
@@ -146,16 +144,16 @@ class Notice(ModalScreen[None]):
 class EraseQuestion(_Question):
     """A list of what dies and what stays; where disks die, a name is to be typed."""
 
-    def __init__(self, erases: Frame) -> None:
+    def __init__(self, lines: list[str], name: str) -> None:
         super().__init__("Erase", is_grave=True)
-        self._erases = erases
-        self._name = safe(erases.get("must_type") or "", 200)
+        self._lines = lines
+        self._name = safe(name, 200)
         self.begins_at("#name" if self._name else "#no")
 
     def body(self) -> ComposeResult:
         """Yield the list, and the field for the name."""
         with VerticalScroll():
-            yield Static(Text("\n".join(safe(one) for one in lines_of(self._erases))))
+            yield Static(Text("\n".join(safe(one) for one in self._lines)))
         if self._name:
             yield Static(Text(f"To erase this, type {self._name}"))
             yield Input(id="name")

@@ -72,7 +72,11 @@ class SnapshotTree(Tree[Chosen]):
         self._change("restore", "Restore", "What changed since is erased.")
 
     def action_remove(self) -> None:
-        """Ask, and delete the snapshot under the cursor."""
+        """Ask, and delete the snapshot under the cursor; on a guest's line, all of it."""
+        guest, name = self._chosen
+        if guest != ALL and not name:
+            self.post_message(self.Wish(deletes_all(guest)))
+            return
         self._change("delete", "Delete", "Its children stay.")
 
     def _change(self, verb: str, title: str, words: str) -> None:
@@ -117,6 +121,11 @@ class SnapshotTree(Tree[Chosen]):
                 expand=True,
                 allow_expand=False,
             )
+
+
+def deletes_all(guest: str) -> dict[str, object]:
+    """Return the wish to delete all snapshots of a guest; the server asks first."""
+    return {"guest": guest, "verb": "delete", "every": True}
 
 
 def _words(one: Frame) -> str:

@@ -5,13 +5,12 @@ to the server before, plan with them, and stop at a conflict, which is shown.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from orchestration.plan.model import Command, Options
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.server import Server, StartedRun
 from testbed.client.terminal.synchronising import Folder, synchronised
-from testbed.client.tui.asking import Lab
+from testbed.client.tui.asking import Told, told
 from testbed.client.tui.base import LabScreen
 from testbed.client.tui.questions import Question
 from testbed.client.tui.runs.run import RunScreen
@@ -32,14 +31,6 @@ OF_UP = {
     "rerun_scripts": "Run scripts again that ran before",
 }
 _WITH_FILES = ("up", "generate-artefacts")
-
-
-@dataclass(slots=True)
-class _Started:
-    """A run, and what was said while the folder was sent."""
-
-    run: StartedRun
-    said: list[str] = field(default_factory=list)
 
 
 def ask_to_start(screen: LabScreen, testbed: str, command: str) -> None:
@@ -65,26 +56,28 @@ def ask_to_start(screen: LabScreen, testbed: str, command: str) -> None:
 def _start(
     screen: LabScreen, testbed: str, command: str, chosen: dict[str, bool]
 ) -> None:
-    def opened(started: _Started) -> None:
-        for line in started.said:
-            screen.notify(safe(line, 300), markup=False)
-        run = started.run
+    def opened(run: StartedRun) -> None:
         screen.app.push_screen(RunScreen(screen.lab, run.number, run))
 
-    screen.act(_work(screen.lab, testbed, command, chosen), opened)
+    screen.act(_work(screen, testbed, command, chosen), opened)
 
 
 def _work(
-    lab: Lab, testbed: str, command: str, chosen: dict[str, bool]
-) -> Callable[[Server], _Started]:
+    screen: LabScreen, testbed: str, command: str, chosen: dict[str, bool]
+) -> Callable[[Server], StartedRun]:
     """Return what sends the folder, if it is the testbed's, and starts the run."""
 
-    def work(server: Server) -> _Started:
-        said: list[str] = []
+    def say(words: str) -> None:
+        told(screen.post_message, Told(words))
+
+    def show(words: str) -> None:
+        told(screen.post_message, Told(words, is_passing=True))
+
+    def work(server: Server) -> StartedRun:
         wish: dict[str, object] = {"command": command, **chosen}
-        place = lab.folder_of(testbed) if command in _WITH_FILES else None
+        place = screen.lab.folder_of(testbed) if command in _WITH_FILES else None
         if place:
-            folder = Folder(server, place.path, lambda: place.account, said.append)
+            folder = Folder(server, place.path, lambda: place.account, say, show)
             inputs = synchronised(folder, testbed)
             options = Options(
                 provision=chosen.get("provision", False),
@@ -93,6 +86,6 @@ def _work(
             plan = inputs.planned(place.path, Command(command), options)
             if plan is not None:
                 wish["plan"] = plan
-        return _Started(server.start(path_of(testbed, "runs"), wish), said)
+        return server.start(path_of(testbed, "runs"), wish)
 
     return work

@@ -13,11 +13,11 @@ from testbed.client.board.model import name_of_run
 from testbed.client.console import Ends, open_console
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.server import Server, StartedRun
-from testbed.client.tui.asking import Lab
+from testbed.client.tui.asking import Lab, problem_in
 from testbed.client.tui.base import LabScreen, chosen_key, fill
 from testbed.client.tui.execution import ExecScreen
 from testbed.client.tui.runs.run import RunScreen
-from testbed.client.tui.snapshots import SnapshotTree
+from testbed.client.tui.snapshots import SnapshotTree, deletes_all
 from testbed.client.tui.starting import ask_to_start
 from testbed.client.tui.words import cell, moment, safe, status_cell
 from testbed.client.watching import Frame
@@ -122,6 +122,7 @@ class TestbedScreen(LabScreen):
         for guest in self._guests:
             yield f"Command in {guest}", f"exec({guest!r})"
             yield f"Console of {guest}", f"console({guest!r})"
+            yield f"Delete all snapshots of {guest}", f"delete_all({guest!r})"
         for run in self._runs[:RUNS_OFFERED]:
             yield f"Watch run {run['run']}, {run['name']}", f"open_run({run['run']})"
 
@@ -150,16 +151,34 @@ class TestbedScreen(LabScreen):
             self.notify("Choose a guest first.", markup=False)
             return
         try:
-            with self.app.suspend(), self.lab.server() as server:
-                open_console(server, self.testbed_name, guest, Ends())
+            with self.app.suspend():
+                problem = self._problem_in_console(guest)
         except SuspendNotSupported:
             self.notify("Here only `testbed console` can do that.", markup=False)
-        except TestbedError as exc:
-            self.notify(safe(exc.sentence, 300), severity="error", markup=False)
+            return
+        if problem:
+            words = f"{safe(problem.message, 300)}\n{safe(problem.hint, 300)}".strip()
+            self.notify(words, severity="error", timeout=12, markup=False)
+
+    def _problem_in_console(self, guest: str) -> TestbedError | None:
+        """Keep a guest's console open until one of both leaves; return what went wrong.
+
+        Nothing is raised: Textual takes the terminal back only after a normal end.
+        """
+        try:
+            with self.lab.server() as server:
+                open_console(server, self.testbed_name, guest, Ends())
+        except Exception as exc:  # noqa: BLE001  # the terminal would stay dead
+            return problem_in(exc)
+        return None
 
     def action_start(self, command: str) -> None:
         """Ask whether to start a command, and its options."""
         ask_to_start(self, self.testbed_name, command)
+
+    def action_delete_all(self, guest: str) -> None:
+        """Delete all snapshots of a guest, after the server's question."""
+        self.run_command("snapshots", deletes_all(guest))
 
     def on_snapshot_tree_wish(self, message: SnapshotTree.Wish) -> None:
         """Act on a snapshot."""
@@ -191,7 +210,7 @@ def _run_row(one: Frame) -> tuple[Text, ...]:
     percent = "" if one["percent"] is None else f" {one['percent']} %"
     return (
         cell(one["run"]),
-        cell(name_of_run(one), 28),
+        cell(name_of_run(one), 40),
         status_cell(f"{one['status']}{percent}"),
         cell(one["asked_by"], 16),
         cell(moment(one["created_at"])),

@@ -77,16 +77,20 @@ def _question(
     tree: GuestTree,
     erasure: Erasure | None = None,
 ) -> HttpResponse:
+    is_all = form.every and erasure is not None
+    every = tuple(node.snapshot for node in tree.nodes) if is_all else ()
     context = {
         "testbed": testbed,
         "tree": tree,
         "node": tree.named(form.name),
-        "below": tree.below(form.name),
+        "below": every or tree.below(form.name),
+        "in_group": any(one.label.group for one in every),
         "before": form.before,
         "confirm": erasure.token if erasure else "",
         "has_changed": bool(form.confirm),
     }
-    return render(request, f"snapshots/{form.verb}.html", context)
+    name = "delete_all" if is_all else form.verb
+    return render(request, f"snapshots/{name}.html", context)
 
 
 def _page(

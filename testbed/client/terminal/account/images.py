@@ -10,7 +10,7 @@ from testbed.client.terminal.exits import Refusal
 from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
-from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.terminal.tables import Listing, print_json, say
 from testbed.client.watching import Frame
 
 COLUMNS = ("Image", "Owner", "Size", "Shared")
@@ -28,14 +28,11 @@ def list_images() -> None:
     """List the saved images that your YAMLs may name; JSON has the installed ones, too."""
     with session() as one:
         found = list(one.server.pages("/images"))
+        whole: Frame = {"items": found}
         if one.settings.is_json:
-            installed = one.server.get("/images", per_page=1)["installed"]
-            print_json({"items": found, "installed": installed})
-            return
-        is_wide = one.settings.is_wide
-        columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
-        rows = [_row(image, is_wide=is_wide) for image in found]
-        print_table(columns, rows, empty="There is no saved image.")
+            whole |= {"installed": one.server.get("/images", per_page=1)["installed"]}
+        listing = Listing(COLUMNS, _row, "There is no saved image.", WIDE)
+        listing.show(found, one.settings, whole=whole)
 
 
 @images.command()
@@ -80,11 +77,9 @@ def _image(one: Session, name: str) -> Frame:
     )
 
 
-def _row(image: Frame, *, is_wide: bool) -> tuple[object, ...]:
+def _row(image: Frame) -> tuple[object, ...]:
     amount = size(image["bytes"]) if image["ready"] else "being saved"
     shared = "with all" if image["shared"] else "no"
     row = (image["name"], image["owner"], amount, shared)
-    if not is_wide:
-        return row
     created = moment(image["created_at"])
     return (*row, image["account"], image["origin"], created, image["sha256"])

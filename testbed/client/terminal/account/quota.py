@@ -6,7 +6,7 @@ from orchestration.amounts import size
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session
-from testbed.client.terminal.tables import print_json, print_table
+from testbed.client.terminal.tables import Listing
 from testbed.client.watching import Frame
 
 COLUMNS = ("Limit of", "Used", "Limit", "Percent")
@@ -21,19 +21,13 @@ def quota(name: str) -> None:
     with session() as one:
         path = path_of(one.full_name(name), "budgets") if name else "/me/budgets"
         found = one.server.get(path)
-        if one.settings.is_json:
-            print_json(found)
-            return
-        is_wide = one.settings.is_wide
-        columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
         budgets = [*found["quota"], *found["items"]]
-        rows = [_row(budget, is_wide=is_wide) for budget in budgets]
-        print_table(columns, rows, empty="There is no limit.")
+        listing = Listing(COLUMNS, _row, "There is no limit.", WIDE)
+        listing.show(budgets, one.settings, whole=found)
 
 
-def _row(budget: Frame, *, is_wide: bool) -> tuple[object, ...]:
+def _row(budget: Frame) -> tuple[object, ...]:
     used, limit = budget["used"], budget["limit"]
     if budget["in_bytes"]:
         used, limit = size(used), size(limit)
-    row = (budget["name"], used, limit, budget["percent"])
-    return (*row, budget["note"]) if is_wide else row
+    return (budget["name"], used, limit, budget["percent"], budget["note"])

@@ -11,7 +11,7 @@ from testbed.client.rest.problems import NotThere
 from testbed.client.terminal.exits import Refusal, WrongUse
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session
-from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.terminal.tables import Listing, print_json, say
 from testbed.client.watching import Frame
 
 PATH = "/reservations"
@@ -36,11 +36,11 @@ def list_reservations(week: str) -> None:
     query = {"week": week} if week else {}
     with session() as one:
         found = list(one.server.pages(PATH, **query))
+        whole: Frame = {"items": found}
         if one.settings.is_json:
-            whole = one.server.get(PATH, **query, per_page=1)
-            print_json({"week": whole["week"], "hosts": whole["hosts"], "items": found})
-            return
-        _show(found, is_wide=one.settings.is_wide)
+            first = one.server.get(PATH, **query, per_page=1)
+            whole |= {"week": first["week"], "hosts": first["hosts"]}
+        LISTING.show(found, one.settings, whole=whole)
 
 
 @reservations.command()
@@ -65,11 +65,8 @@ def make(begins: str, ends: str, utc: bool, **more: object) -> None:
     wish = {"begins": begins, "ends": ends, "zone": "UTC" if utc else "", **more}
     with session() as one:
         made = one.server.send("POST", PATH, wish, is_keyed=True)
-        if one.settings.is_json:
-            print_json(made)
-            return
         say(f"Reservation {made['id']} was made.")
-        _show([made], is_wide=one.settings.is_wide)
+        LISTING.show([made], one.settings, whole=made)
 
 
 @reservations.command()
@@ -91,11 +88,8 @@ def change(number: int, utc: bool, **more: object) -> None:
         with _there(number):
             wish["zone"] = "UTC" if utc else ""
             found = one.server.send("PATCH", f"{PATH}/{number}", wish)
-        if one.settings.is_json:
-            print_json(found)
-            return
         say(f"Reservation {number} was changed.")
-        _show([found], is_wide=one.settings.is_wide)
+        LISTING.show([found], one.settings, whole=found)
 
 
 @reservations.command()
@@ -123,17 +117,14 @@ def _there(number: int) -> Iterator[None]:
         ) from exc
 
 
-def _show(found: list[Frame], *, is_wide: bool) -> None:
-    columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
-    rows = [_row(row, is_wide=is_wide) for row in found]
-    print_table(columns, rows, empty="Nothing is reserved in this week.")
-
-
-def _row(found: Frame, *, is_wide: bool) -> tuple[object, ...]:
+def _row(found: Frame) -> tuple[object, ...]:
     """Return a row; of another user's reservation the server names no more."""
     times = (moment(found["begins_at"]), moment(found["ends_at"]))
     amounts = (found["vcpus"], mib(found["memory_mib"]))
     holder = found.get("holder") or "another user"
     row = (found.get("id") or "", found["host"], *amounts, *times)
     more = [found.get(name) or "" for name in ("purpose", "made_by", "problem")]
-    return (*row, found["state"], holder, *(more if is_wide else ()))
+    return (*row, found["state"], holder, *more)
+
+
+LISTING = Listing(COLUMNS, _row, "Nothing is reserved in this week.", WIDE)

@@ -9,7 +9,7 @@ from testbed.client.terminal.account.chosen import chosen_by
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session
-from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.terminal.tables import Listing, print_json, say
 from testbed.client.watching import Frame
 
 PATH = "/ssh-keys"
@@ -30,13 +30,7 @@ def list_keys() -> None:
     """List your SSH keys."""
     with session() as one:
         found = one.server.get(PATH)["items"]
-        if one.settings.is_json:
-            print_json({"items": found})
-            return
-        is_wide = one.settings.is_wide
-        columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
-        rows = [_row(key, is_wide=is_wide) for key in found]
-        print_table(columns, rows, empty="You have no SSH key.")
+        Listing(COLUMNS, _row, "You have no SSH key.", WIDE).show(found, one.settings)
 
 
 @ssh_keys.command()
@@ -74,8 +68,6 @@ def remove(key: str) -> None:
         say(f"The key {found['name']} was removed.")
 
 
-def _row(key: Frame, *, is_wide: bool) -> tuple[object, ...]:
+def _row(key: Frame) -> tuple[object, ...]:
     row = (key["id"], key["name"], key["kind"], key["fingerprint"])
-    if not is_wide:
-        return row
     return (*row, key["bits"], moment(key["added_at"]))

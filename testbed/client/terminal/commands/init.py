@@ -12,7 +12,7 @@ from orchestration.compose.files import resolve_inside
 from orchestration.errors import PathOutside
 from testbed.client.terminal.exits import Refusal, WrongUse
 from testbed.client.terminal.options import common, settings
-from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.terminal.tables import Listing, print_json, say
 
 EXAMPLES = Path(testbed.client.__file__).parent / "examples"
 
@@ -28,7 +28,7 @@ def init(example: str, lists: bool) -> None:
     """
     chosen = settings()
     if lists:
-        _list(is_json=chosen.is_json)
+        _list()
         return
     source, folder = _source(example), chosen.folder
     files = sorted(path for path in source.rglob("*") if path.is_file())
@@ -58,12 +58,14 @@ def _require_room(folder: Path, names: Sequence[Path]) -> None:
             raise Refusal(words, hint=hint) from exc
 
 
-def _list(*, is_json: bool) -> None:
-    rows = [(name, _about(EXAMPLES / name)) for name in _names()]
-    if is_json:
-        print_json({"items": [{"example": name, "about": text} for name, text in rows]})
-        return
-    print_table(("Example", "About"), rows, empty="There are no examples.")
+def _list() -> None:
+    items = [{"example": name, "about": _about(EXAMPLES / name)} for name in _names()]
+    listing = Listing(
+        ("Example", "About"),
+        lambda one: (one["example"], one["about"]),
+        "There are no examples.",
+    )
+    listing.show(items, settings())
 
 
 def _source(example: str) -> Path:

@@ -3,11 +3,12 @@
 import click
 
 from orchestration.amounts import mib
+from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.exits import WrongUse
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session
-from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.terminal.tables import Listing, print_json, say
 from testbed.client.watching import Frame
 
 COLUMNS = ("Host", "State", "Guests", "Free memory")
@@ -20,13 +21,7 @@ def hosts() -> None:
     """List the hosts that run guests, as last observed."""
     with session() as one:
         found = list(one.server.get("/hosts")["items"])
-        if one.settings.is_json:
-            print_json({"items": found})
-            return
-        is_wide = one.settings.is_wide
-        columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
-        rows = [_row(host, is_wide=is_wide) for host in found]
-        print_table(columns, rows, empty="There is no host.")
+        Listing(COLUMNS, _row, "There is no host.", WIDE).show(found, one.settings)
 
 
 @click.command()
@@ -54,15 +49,15 @@ def extend(hours: int | None, until: str, at_end: str | None) -> None:
         found = one.server.send("POST", path, wish)
         if one.settings.is_json:
             print_json(found)
-        say(f"{one.testbed}: {found['said']}")
+        ends = moment(found["ends_at"])
+        end = f"ends at {ends}" if ends else "has no end"
+        say(f"{one.testbed} {end}. {found['said']}".strip())
 
 
-def _row(host: Frame, *, is_wide: bool) -> tuple[object, ...]:
+def _row(host: Frame) -> tuple[object, ...]:
     name = f"{host['name']} (main)" if host["main"] else host["name"]
     state = f"{host['state']}, drained" if host["drained"] else host["state"]
     free = host["free_memory_mib"]
     row = (name, state, host["guests"], "" if free is None else mib(free))
-    if not is_wide:
-        return row
     load = "" if host["load"] is None else f"{host['load']:.1f}"
     return (*row, host["cpus"] or "", load, host["runs_with"], host["problem"])

@@ -131,13 +131,13 @@ def list_snapshots(guest: str, is_all: bool) -> None:
         if one.settings.is_json:
             print_json(found)
             return
-    lines = [_group_line(group) for group in found["groups"]]
-    for each in () if is_all else found["guests"]:
-        lines.append(f"{each['guest']} on {each['host']}:")
-        lines += tree_lines(each["snapshots"])
-    print_lines(lines)
-    if not lines:
-        say("There is no snapshot.")
+        lines = [_group_line(group) for group in found["groups"]]
+        for each in () if is_all else found["guests"]:
+            lines.append(f"{each['guest']} on {each['host']}:")
+            lines += tree_lines(each["snapshots"])
+        print_lines(lines)
+        if not lines:
+            say("There is no snapshot.")
 
 
 @snapshot.command()
@@ -149,18 +149,18 @@ def info(guest: str, snapshot: str) -> None:
     with session() as one:
         path = path_of(one.testbed, "snapshots")
         found = one.server.get(path, guest=guest)["guests"][0]["snapshots"]
-        is_json = one.settings.is_json
-    chosen = [each for each in found if snapshot in ("", each["name"])]
-    if snapshot and not chosen:
-        raise Refusal(
-            f"{guest} has no snapshot {snapshot}.", hint="See `testbed snapshot list`."
-        )
-    if is_json:
-        print_json({"items": chosen})
-        return
-    for number, each in enumerate(chosen):
-        print_lines([""] if number else [])
-        print_lines(f"{key}: {_shown(key, value)}" for key, value in each.items())
+        chosen = [each for each in found if snapshot in ("", each["name"])]
+        if snapshot and not chosen:
+            raise Refusal(
+                f"{guest} has no snapshot {snapshot}.",
+                hint="See `testbed snapshot list`.",
+            )
+        if one.settings.is_json:
+            print_json({"items": chosen})
+            return
+        for number, each in enumerate(chosen):
+            print_lines([""] if number else [])
+            print_lines(f"{key}: {_shown(key, value)}" for key, value in each.items())
 
 
 def _act(

@@ -6,10 +6,11 @@ from testbed.client.board.moments import moment
 from testbed.client.rest.addresses import path_of
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import session
-from testbed.client.terminal.tables import print_json, print_table, say
+from testbed.client.terminal.tables import Listing, say
 from testbed.client.watching import Frame
 
 COLUMNS = ("Guest", "Host", "Status", "Addresses")
+WIDE = ("Management", "CPU", "Seen")
 NO_GUEST = "No guest is generated yet: `testbed up` does it, and starts them."
 
 
@@ -23,14 +24,10 @@ def status(on: str) -> None:
         found = one.server.get(path)
         query = {"on": on} if on else {}
         guests = list(one.server.pages(f"{path}/guests", **query))
-        if one.settings.is_json:
-            print_json({**found, "guest_list": guests})
-            return
-        say(_line(found))
-        is_wide = one.settings.is_wide
-        columns = (*COLUMNS, "Management", "CPU", "Seen") if is_wide else COLUMNS
-        rows = [_row(guest, is_wide=is_wide) for guest in guests]
-        print_table(columns, rows, empty=NO_GUEST)
+        if not one.settings.is_json:
+            say(_line(found))
+        whole = {**found, "guest_list": guests}
+        Listing(COLUMNS, _row, NO_GUEST, WIDE).show(guests, one.settings, whole=whole)
 
 
 def _line(testbed: Frame) -> str:
@@ -42,12 +39,10 @@ def _line(testbed: Frame) -> str:
     return f"{testbed['testbed']}: {testbed['condition']}, {up}{end}{run}."
 
 
-def _row(guest: Frame, *, is_wide: bool) -> tuple[object, ...]:
+def _row(guest: Frame) -> tuple[object, ...]:
     addresses = [one["address"] for one in guest["addresses"] if one["address"]]
     state = guest["status"] + (" by request" if guest["by_request"] else "")
     row = (guest["guest"], guest["host"], state, ", ".join(addresses))
-    if not is_wide:
-        return row
     load, seen = guest["cpu_percent"], moment(guest["observed_at"]) or "never"
     cpu = "" if load is None else f"{load:.0f} %"
     return (*row, guest["management_address"], cpu, seen)

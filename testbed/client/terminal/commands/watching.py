@@ -14,10 +14,11 @@ from testbed.client.terminal.exits import DONE, WrongUse
 from testbed.client.terminal.following import attach as follow
 from testbed.client.terminal.options import common
 from testbed.client.terminal.session import Session, session
-from testbed.client.terminal.tables import Listing, print_json, print_table, say
+from testbed.client.terminal.tables import Listing, print_json, say
 from testbed.client.watching import OVER, Frame
 
 COLUMNS = ("Run", "Command", "Status", "By", "Started")
+WIDE = ("Message",)
 
 
 @click.command()
@@ -89,13 +90,8 @@ def runs(count: int, is_all: bool) -> None:
         return
     with session() as one:
         found = one.server.get(path_of(one.testbed, "runs"), per_page=count)["items"]
-        if one.settings.is_json:
-            print_json({"items": found})
-            return
-        is_wide = one.settings.is_wide
-        columns = (*COLUMNS, "Message") if is_wide else COLUMNS
-        rows = [_row(item, is_wide=is_wide) for item in found]
-        print_table(columns, rows, empty=f"{one.testbed} has no run.")
+        listing = Listing(COLUMNS, _row, f"{one.testbed} has no run.", WIDE)
+        listing.show(found, one.settings)
 
 
 @click.command()
@@ -123,9 +119,9 @@ def _all_runs(count: int) -> None:
         found = one.server.get("/activity")
         listing = Listing(
             ("Run", "Testbed", *COLUMNS[1:]),
-            lambda run: (run["run"], run["testbed"], *_row(run, is_wide=True)[1:]),
+            lambda run: (run["run"], run["testbed"], *_row(run)[1:]),
             "There is no run.",
-            ("Message",),
+            WIDE,
         )
         listing.show([*found["running"], *found["recent"]][:count], one.settings)
 
@@ -155,9 +151,9 @@ def _state(run: Frame) -> str:
     return f"{run['status']}, and asked to stop"
 
 
-def _row(run: Frame, *, is_wide: bool) -> tuple[object, ...]:
+def _row(run: Frame) -> tuple[object, ...]:
     percent = f" {run['percent']} %" if run["percent"] is not None else ""
     started = moment(run["created_at"])
     status = f"{run['status']}{percent}"
-    row = (run["run"], name_of_run(run), status, run["asked_by"], started)
-    return (*row, run["message"]) if is_wide else row
+    named = (run["run"], name_of_run(run), status, run["asked_by"])
+    return (*named, started, run["message"])

@@ -12,7 +12,7 @@ from testbed.client.terminal.following import drive
 from testbed.client.terminal.options import YAML_NAME, common, settings
 from testbed.client.terminal.session import Session, session
 from testbed.client.terminal.synchronising import Folder, fetch_inputs, synchronised
-from testbed.client.terminal.tables import print_json, print_lines, print_table, say
+from testbed.client.terminal.tables import Listing, print_json, print_lines, say
 from testbed.client.terminal.testbeds.changing import (
     charge,
     describe,
@@ -55,13 +55,8 @@ def list_testbeds(search: str, whose: str, condition: str, tag: str, sort: str) 
     query = {name: value for name, value in wanted.items() if value}
     with session() as one:
         found = list(one.server.pages("/testbeds", **query))
-        if one.settings.is_json:
-            print_json({"items": found})
-            return
-        is_wide = one.settings.is_wide
-        columns = (*COLUMNS, *WIDE) if is_wide else COLUMNS
-        rows = [_row(item, is_wide=is_wide) for item in found]
-        print_table(columns, rows, empty="There is no testbed.")
+        listing = Listing(COLUMNS, _row, "There is no testbed.", WIDE)
+        listing.show(found, one.settings)
 
 
 @testbeds.command()
@@ -167,11 +162,12 @@ def share(name: str, user: str, group: str, role: str | None, remove: bool) -> N
         if user or group:
             _change_share(one, path, user, group, role, remove=remove)
         found = one.server.get(path)["items"]
-        if one.settings.is_json:
-            print_json({"items": found})
-            return
-        rows = [(row["user"] or f"group {row['group']}", row["role"]) for row in found]
-        print_table(("With", "Role"), rows, empty=f"{name} is not shared.")
+        listing = Listing(
+            ("With", "Role"),
+            lambda row: (row["user"] or f"group {row['group']}", row["role"]),
+            f"{name} is not shared.",
+        )
+        listing.show(found, one.settings)
 
 
 def _change_share(
@@ -229,12 +225,10 @@ def _show(one: Session, testbed: str) -> None:
     print_lines([f"hosts: {', '.join(found['hosts']) or '-'}"])
 
 
-def _row(testbed: Frame, *, is_wide: bool) -> tuple[object, ...]:
+def _row(testbed: Frame) -> tuple[object, ...]:
     guests = f"{testbed['guests_up']}/{testbed['guests']}"
     role = testbed["role"] or ""
     row = (testbed["testbed"], testbed["condition"], guests, role)
-    if not is_wide:
-        return row
     ends = moment(testbed["ends_at"])
     hosts, tags = ", ".join(testbed["hosts"]), " ".join(testbed["tags"])
     return (*row, testbed["key"], hosts, ends, tags)

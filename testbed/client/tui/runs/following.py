@@ -38,6 +38,7 @@ class Following:
         self.board = Board.of(started.instructions if started else ())
         self.ring = Ring()
         self.run: Frame = {}
+        self.title = ""
         self.is_cancelling = False
         self.is_connected = False
         self.problem: TestbedError | None = None
@@ -125,6 +126,7 @@ class Following:
         with self.lock:
             if not self.board.rows:
                 self.board.rows = Board.of(found["instructions"]).rows
+            self.title = f" {found['name']} of {found['testbed']}"
             self.run = found
             self.is_cancelling = found["status"] == "cancelling"
 

@@ -157,7 +157,7 @@ class RunScreen(Screen[None]):
 
     def on_done(self, message: Done) -> None:
         """Go on after the server took the wish."""
-        message.then(message.value)
+        message.go_on(self.post_message)
 
     def on_refused(self, message: Refused) -> None:
         """Say why the run is not cancelled."""
@@ -186,11 +186,13 @@ class RunScreen(Screen[None]):
             self.query_one("#board", Static).update(drawn)
             state, board = following.state, following.board
             end = " ".join(one for one in (board.message, board.hint) if one)
-        run = following.run
-        what = f" {run['name']} of {run['testbed']}" if run else ""
         seconds = "" if following.is_over else f", {_seconds(self._began)} watched"
         head = self.query_one(".heading", Static)
-        head.update(safe(f"Run {following.number}{what}: {state}{seconds}. {end}", 400))
+        head.update(
+            safe(
+                f"Run {following.number}{following.title}: {state}{seconds}. {end}", 400
+            )
+        )
         head.set_class(state in ("failed", "interrupted"), "-failed")
         head.set_class(state == "succeeded", "-succeeded")
         problem = self.query_one("#problem", Static)

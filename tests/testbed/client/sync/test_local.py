@@ -70,3 +70,30 @@ def test_file_with_a_name_that_cannot_be_sent_is_named(tmp_path: Path) -> None:
 
     (tmp_path / ".testbedignore").write_text("a*.sh\n")
     assert read_local(tmp_path).digests == {}
+
+
+@pytest.mark.parametrize("made", ["fifo", "link"])
+def test_ignore_file_that_is_none_is_named_and_not_waited_for(
+    tmp_path: Path, made: str
+) -> None:
+    if made == "fifo":
+        os.mkfifo(tmp_path / ".testbedignore")
+    else:
+        (tmp_path / ".testbedignore").symlink_to("/dev/zero")
+
+    with pytest.raises(
+        TestbedError, match="testbedignore cannot be read: it is a link"
+    ):
+        read_local(tmp_path)
+
+
+def test_file_that_becomes_a_fifo_while_the_folder_is_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "a")
+    monkeypatch.setattr(Path, "is_file", lambda path: True)
+
+    with pytest.raises(TestbedError, match="a cannot be read") as refused:
+        read_local(tmp_path)
+
+    assert "Nothing was sent." in refused.value.hint

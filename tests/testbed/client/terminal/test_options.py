@@ -70,3 +70,26 @@ def test_word_that_is_like_no_command_names_none(
     assert run(["zzzzzz"]) == 2
 
     assert "Is it" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", ["kvm-compose.yaml", "key"])
+@pytest.mark.parametrize("words", [("check",), ("check", "--input", "."), ("sync",)])
+def test_yaml_that_is_a_link_leads_out_of_no_folder(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    target: str,
+    words: tuple[str, ...],
+) -> None:
+    """Its target would be sent as the YAML, or its target's folder as the testbed."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / target).write_text("secret: of another folder")
+    (folder / "kvm-compose.yaml").unlink(missing_ok=True)
+    (folder / "kvm-compose.yaml").symlink_to(outside / target)
+    Tokens.of_user().keep(SignedIn("http://127.0.0.1:9", "olive", "tb_x"))
+
+    assert run([*words, "--project-name", "lab"]) == 2
+
+    told = capsys.readouterr().err
+    assert f"Error: kvm-compose.yaml in {folder} is a link." in told

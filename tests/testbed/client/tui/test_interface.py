@@ -1,6 +1,7 @@
 """The interface as a user drives it, against a server that answers from the test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import DataTable
 
+from testbed.client.console import ConsoleEnded
 from testbed.client.tui.app import HelpScreen, Keys, TestbedApp
 from testbed.client.tui.asking import Lab
 from testbed.client.tui.base import StateLine, fill
@@ -106,16 +108,33 @@ async def test_server_that_is_away_leaves_old_data_with_its_time(
         await until(pilot, lambda: "does not answer" not in text_of(pilot))
 
 
+@pytest.mark.parametrize("bad", ["none", ["none"], [{"testbed": "olive/lab"}]])
 async def test_answer_of_another_shape_is_told_and_asked_for_again(
-    lab: Lab, office: Office
+    lab: Lab, office: Office, bad: object
 ) -> None:
     async with TestbedApp(lab).run_test(size=SMALL) as pilot:
         await until(pilot, shows(pilot, "olive"))
-        good, bad = office.answers["GET /testbeds"], (200, {"items": "none"})
-        office.answers["GET /testbeds"] = bad
+        good = office.answers["GET /testbeds"]
+        office.answers["GET /testbeds"] = (200, {"items": bad})
         await until(pilot, shows(pilot, "The answer was not understood"))
+        await pilot.press("slash", "o")
+        await until(pilot, shows(pilot, "olive"))
         office.answers["GET /testbeds"] = good
         await until(pilot, lambda: "not understood" not in text_of(pilot))
+
+
+async def test_result_of_another_shape_is_told(lab: Lab, office: Office) -> None:
+    office.sockets.append(Socket())
+    office.sockets[0].put(End | {"status": "succeeded"})
+    started = {"run": 7, "status": "pending", "instructions": []}
+    office.answers["POST /testbeds/olive/lab/exec"] = (202, started)
+    office.answers["GET /runs/7/answers"] = (200, {"blocks": [{"status": 5}]})
+    async with TestbedApp(lab, "olive/lab").run_test(
+        size=SMALL, notifications=True
+    ) as pilot:
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        await pilot.press("x", *"uname", "enter")
+        await until(pilot, shows(pilot, "The answer was not understood"))
 
 
 async def test_frame_of_another_shape_ends_no_run(lab: Lab, office: Office) -> None:
@@ -400,6 +419,24 @@ async def test_log_of_many_lines_is_bounded(lab: Lab, office: Office) -> None:
         await until(pilot, is_at(pilot, ListingScreen))
 
 
+async def test_command_is_cancelled_while_its_line_has_the_keys(
+    lab: Lab, office: Office
+) -> None:
+    office.sockets.append(Socket())
+    started = {"run": 7, "status": "pending", "instructions": []}
+    office.answers["POST /testbeds/olive/lab/exec"] = (202, started)
+    office.answers["POST /runs/7/cancel"] = (202, run_of(7, "cancelling"))
+    async with TestbedApp(lab, "olive/lab").run_test(
+        size=SMALL, notifications=True
+    ) as pilot:
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        await pilot.press("x", *"uname", "enter")
+        await until(pilot, shows(pilot, "Run 7: running.", "Cancel"))
+        await pilot.press("home", "ctrl+k")
+        await until(pilot, shows(pilot, "Run 7: cancelling."))
+        assert "uname" in text_of(pilot)
+
+
 async def test_answers_of_a_command_are_folded(lab: Lab, office: Office) -> None:
     socket = Socket()
     office.sockets.append(socket)
@@ -461,6 +498,35 @@ async def test_snapshots_are_a_tree_with_acts(lab: Lab, office: Office) -> None:
     assert office.bodies(f"POST {path}") == [wish]
 
 
+async def test_all_snapshots_of_a_guest_die_after_the_servers_question(
+    lab: Lab, office: Office
+) -> None:
+    path = "/testbeds/olive/lab/snapshots"
+    guest = {"guest": "web", "host": "main", "status": "running", "observed_at": None}
+    guest["snapshots"] = [snapshot("clean"), snapshot("later", "clean")]
+    office.answers[f"GET {path}"] = (200, {"guests": [guest], "groups": []})
+    asked = {**ERASES, "must_type": "", "kept": ["The disk stays."]}
+    office.answers[f"POST {path}"] = (428, {"detail": "", "erases": asked})
+    wish = {"guest": "web", "verb": "delete", "every": True}
+    async with TestbedApp(lab, "olive/lab").run_test(
+        size=SMALL, notifications=True
+    ) as pilot:
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        await pilot.press("3")
+        await until(pilot, shows(pilot, "later (current)"))
+        await pilot.press("down", "delete")
+        await until(pilot, is_at(pilot, EraseQuestion))
+        await until(pilot, shows(pilot, "The disk stays."))
+        await pilot.press("escape")
+        await until(pilot, shows(pilot, "Nothing was done."))
+        await pilot.press("ctrl+p", *"all snapshots of db")
+        await until(pilot, shows(pilot, "Delete all snapshots of db"))
+        await pilot.press("down", "enter")
+        await until(pilot, is_at(pilot, EraseQuestion))
+        await pilot.press("escape")
+    assert office.bodies(f"POST {path}") == [wish, wish | {"guest": "db"}]
+
+
 async def test_help_shows_the_keys_of_the_screen(lab: Lab) -> None:
     async with TestbedApp(lab, "olive/lab").run_test(
         size=SMALL, notifications=True
@@ -468,7 +534,7 @@ async def test_help_shows_the_keys_of_the_screen(lab: Lab) -> None:
         await until(pilot, shows(pilot, "10.0.0.2"))
         await pilot.press("question_mark")
         await until(pilot, is_at(pilot, HelpScreen))
-        words = ("Up", "Exec", "Refresh", "Light/dark", "mouse", "Ctrl+]")
+        words = ("Up", "Exec", "Refresh", "Light/dark", "F2", "Ctrl+P", "Ctrl+]")
         await until(pilot, shows(pilot, *words))
         await pilot.press("escape")
         assert isinstance(pilot.app.screen, TestbedScreen)
@@ -516,6 +582,30 @@ async def test_console_without_a_terminal_names_the_command(lab: Lab) -> None:
         await until(pilot, shows(pilot, "10.0.0.2"))
         await pilot.press("o")
         await until(pilot, shows(pilot, "testbed console"))
+
+
+async def test_console_that_fails_gives_the_terminal_back(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+
+    @contextmanager
+    def suspend() -> Iterator[None]:
+        yield
+        steps.append("resumed")  # not in `finally`: Textual's own has none, either
+
+    def fail(*words: object) -> None:
+        raise ConsoleEnded("No console gateway answers.", hint="Try again.")
+
+    async with TestbedApp(lab, "olive/lab").run_test(
+        size=SMALL, notifications=True
+    ) as pilot:
+        monkeypatch.setattr(pilot.app, "suspend", suspend)
+        monkeypatch.setattr("testbed.client.tui.testbed.open_console", fail)
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        await pilot.press("o")
+        await until(pilot, lambda: steps)
+        await until(pilot, shows(pilot, "No console gateway answers.", "Try again"))
 
 
 async def test_palette_reaches_snapshots_guests_and_runs_from_any_tab(

@@ -16,6 +16,7 @@ from testbed.access.tokens import make_token
 from testbed.client.terminal.project import read_link
 from testbed.client.tui.app import TestbedApp
 from testbed.client.tui.asking import Lab, Place
+from testbed.client.tui.base import StateLine
 from testbed.client.tui.questions import Notice, Question
 from testbed.client.tui.runs.run import RunScreen
 from testbed.models import Host, Run, Testbed
@@ -123,6 +124,33 @@ def test_changed_file_is_sent_before_the_testbed_goes_up(
 
     assert stored("a.sh").read_text() == "echo b\n"
     assert Run.objects.first().command == "generate-artefacts"
+
+
+def test_screen_tells_how_much_of_a_large_file_has_arrived(
+    lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for module in ("parts", "sending"):
+        monkeypatch.setattr(f"testbed.client.sync.{module}.PART_BYTES", 64 * 1024)
+    (folder / "disk.img").write_bytes(b"d" * 128 * 1024)
+    told = []
+    tell = StateLine.pass_on
+
+    def heard(line: StateLine, words: str) -> None:
+        told.append(words)
+        tell(line, words)
+
+    monkeypatch.setattr(StateLine, "pass_on", heard)
+
+    driven(lab, to_the_run)
+
+    assert [words for words in told if words] == [
+        "disk.img: 0 B of 128.0 KiB, 0 %",
+        "disk.img: 64.0 KiB of 128.0 KiB, 50 %",
+        "disk.img: 128.0 KiB arrived, 100 %",
+    ]
+    assert told[-1] == ""
+    assert stored("disk.img").stat().st_size == 128 * 1024
 
 
 def test_file_edited_on_both_sides_is_shown_and_nothing_is_started(

@@ -570,6 +570,22 @@ def test_deletion_of_every_snapshot_is_planned_for_those_that_were_seen(
     assert run.plan["snapshot"]["every"] == times
 
 
+def test_page_asks_before_every_snapshot_of_a_guest_is_deleted(
+    browser: Client, seen: object
+):
+    assert "Delete all snapshots of web…" in shown(browser)
+    wish = {"verb": "delete", "guest": "web", "every": "1"}
+
+    question = browser.post(PAGE, wish).content.decode()
+
+    words = visible(question)
+    assert "Delete all 4 snapshots of web?" in words
+    assert all(name in words for name in ("base", "First try", "by-virsh", "two"))
+    assert not Run.objects.exists()
+    browser.post(PAGE, dict(HIDDEN.findall(question)) | {"verb": "delete"})
+    assert Run.objects.get().title == "Delete 4 snapshots"
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [

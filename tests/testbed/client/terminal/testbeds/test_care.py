@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 
+from testbed.client.board.moments import moment
 from testbed.models import SnapshotSchedule, Testbed, TrashItem
 from tests.testbed.client.terminal.conftest import Testbed as Command
 
@@ -29,6 +30,20 @@ def test_deleted_testbed_is_listed_and_brought_back(
     assert json.loads(capsys.readouterr().out)["testbed"] == "olive/lab"
     assert signed_in("trash", "list") == 0
     assert "The trash is empty." in capsys.readouterr().err
+
+
+def test_extended_testbed_says_when_it_ends(
+    signed_in: Command, testbed: Testbed, capsys: Capture
+) -> None:
+    testbed.condition = Testbed.Condition.UP
+    testbed.save()
+
+    assert signed_in("extend", "--hours", "48", *LAB) == 0
+
+    ends_at = testbed.expiry.ends_at
+    assert (
+        f"olive/lab ends at {moment(ends_at.isoformat())}." in capsys.readouterr().err
+    )
 
 
 def test_nothing_is_removed_for_good_without_yes(
