@@ -57,6 +57,8 @@ def mail_server(
         settings.EMAIL_BACKEND = "testbed.notifications.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
         settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
-        yield server.received
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.received
+        finally:
+            server.shutdown()
+            thread.join()
