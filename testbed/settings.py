@@ -350,6 +350,7 @@ TOKEN_DAYS = min(TOKEN_MOST_DAYS, env_int("TESTBED_TOKEN_DAYS", 90))
 API_REQUESTS = env_int("TESTBED_API_REQUESTS", 600)
 
 # Without a server no mail is sent. "none" is for a server on this machine.
+EMAIL_BACKEND = "testbed.notifications.smtp.EmailBackend"
 EMAIL_HOST = env_str("TESTBED_SMTP_HOST")
 EMAIL_PORT = env_int("TESTBED_SMTP_PORT", 25)
 EMAIL_HOST_USER = env_str("TESTBED_SMTP_USER")

@@ -1,9 +1,11 @@
 """A real SMTP server of this machine, which keeps the mails that it gets."""
 
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class Receiver(socketserver.StreamRequestHandler):
@@ -36,15 +38,27 @@ class Receiver(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def mail_server(settings: object) -> Iterator[list[str]]:
-    """Serve, and let the product send its mails here; yield what came."""
+def mail_server(
+    settings: object, certificate: Path | None = None
+) -> Iterator[list[str]]:
+    """Serve, and let the product send its mails here; yield what came.
+
+    With a certificate the connections are of TLS.
+    """
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Receiver) as server:
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            settings.EMAIL_USE_SSL = True
         server.received = []
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_BACKEND = "testbed.notifications.smtp.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address
         settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
-        yield server.received
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.received
+        finally:
+            server.shutdown()
+            thread.join()

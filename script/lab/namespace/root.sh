@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# A root file system of its own for a namespace host, as script/lab/debian-root makes
-# it. Hosts share its /usr, which nobody can write; the rest each has in memory.
+# A root file system of another distribution, as script/lab/debian-root makes it, for a
+# namespace host. Hosts share its /usr, which nobody can write; the rest each has in
+# memory. in-debian-13 has a copy on disk and takes the later steps from here.
 
 DEVICES=(null zero full random urandom tty net/tun vhost-net kvm)
 
@@ -14,10 +15,15 @@ enter_root() {
   make_devices "$new/dev"
   mount --rbind /proc "$new/proc"
   mount --rbind /sys "$new/sys"
-  mkdir -p "$new$dir" "$new/old"
+  mkdir -p "$new$dir"
   mount --bind "$dir" "$new$dir"
-  # After a mere chroot libvirt cannot make the mount namespace of a guest.
-  cd "$new" || return 1
+  step_into "$new"
+}
+
+# step_into NEW: after a mere chroot libvirt cannot make the mount namespace of a guest.
+step_into() {
+  mkdir -p "$1/old"
+  cd "$1" || return 1
   pivot_root . old || return 1
   cd / || return 1
   umount -l /old

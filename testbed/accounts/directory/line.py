@@ -22,6 +22,7 @@ from pyasn1.codec.ber import decoder
 from pyasn1.error import PyAsn1Error, SubstrateUnderrunError
 from pyasn1_modules.rfc2251 import LDAPMessage
 
+from testbed.client.rest.trust import lenient
 from testbed.environment import Directory
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def _open(rule: Directory, url: str) -> socket.socket:
             _start_tls(line, end)
         if rule.is_plain:
             return line
-        context = ssl.create_default_context(cafile=rule.ca_file)
+        context = lenient(ssl.create_default_context(cafile=rule.ca_file))
         line.settimeout(_left(end))
         return context.wrap_socket(line, server_hostname=host)
     except BaseException:

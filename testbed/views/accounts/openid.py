@@ -28,7 +28,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
-from requests import RequestException
+from requests import RequestException, Session
+from requests.adapters import HTTPAdapter
+from urllib3.util.ssl_ import create_urllib3_context
 
 from orchestration.errors import TestbedError
 from testbed.access.record import write
@@ -40,6 +42,7 @@ from testbed.accounts.admins import (
     set_groups,
 )
 from testbed.accounts.confirmation import require_confirmation
+from testbed.client.rest.trust import lenient
 from testbed.models.record.entries import INVITATIONS, PASSWORD
 from testbed.views.accounts.refusals import not_signed_in
 
@@ -47,8 +50,28 @@ logger = logging.getLogger(__name__)
 CONNECT = "connect"
 
 
+class _Connections(HTTPAdapter):
+    """Connections to a provider, whose authority may be the lab's own."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Give the connections the product's trust."""
+        trust = lenient(create_urllib3_context())
+        super().init_poolmanager(*args, **kwargs, ssl_context=trust)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Give those through a proxy the same."""
+        trust = lenient(create_urllib3_context())
+        return super().proxy_manager_for(*args, **kwargs, ssl_context=trust)
+
+
 class OpenIDAdapter(DefaultSocialAccountAdapter):
     """The product's answers to allauth."""
+
+    def get_requests_session(self) -> Session:
+        """Return what asks the provider."""
+        session: Session = super().get_requests_session()
+        session.mount("https://", _Connections())
+        return session
 
     def is_open_for_signup(
         self, request: HttpRequest, sociallogin: SocialLogin

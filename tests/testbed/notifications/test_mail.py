@@ -4,9 +4,11 @@ import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 from email import message_from_string
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.mail import send_mail
 from django.utils import timezone
 
 from testbed.environment import ExpiryTimes
@@ -15,6 +17,7 @@ from testbed.models import Delivery, Expiry, Notification, NotificationChoice, T
 from testbed.models.notifications.choices import Channel, Kind
 from testbed.notifications.delivery import MOST_AT_ONCE, WAITS, deliver_once
 from testbed.notifications.telling import tell
+from tests.testbed.certificates import Authority
 from tests.testbed.mail_server import mail_server
 
 HOUR = timedelta(hours=1)
@@ -49,6 +52,21 @@ def test_warning_is_delivered(near: Expiry, received: list[str]):
     assert mail["Subject"].startswith("Testbed lab ends at ")
     assert "press Extend on its page" in mail.get_payload()
     assert "/testbeds/olive/lab/" in mail.get_payload()
+
+
+def test_server_with_a_certificate_of_the_labs_own_authority_gets_mail(
+    settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    authority = Authority.new()
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    certificate = authority.sign(tmp_path / "server.pem", "127.0.0.1")
+
+    with mail_server(settings, certificate) as received:
+        assert send_mail("Hello", "Text", None, ["olive@lab.example"]) == 1
+
+    (text,) = received
+    assert message_from_string(text)["Subject"] == "Hello"
 
 
 def test_mail_is_not_sent_to_an_owner_who_wants_none(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.client.rest.trust import lenient
 from testbed.notifications.webhooks import WebhookRefused, new_secret, send, trusted
 from tests.testbed.certificates import Authority, self_signed
 from tests.testbed.notifications.receiver import Receiver, receiving
@@ -39,7 +40,7 @@ def _authority() -> Authority:
 
 
 def call(url: str, authority: Authority) -> str:
-    trust = ssl.create_default_context(cadata=authority.pem)
+    trust = lenient(ssl.create_default_context(cadata=authority.pem))
     return send(url, new_secret(), "msg_1", 1, {"a": 1}, refused=(), trust=trust)
 
 
@@ -116,6 +117,19 @@ def test_authority_that_the_machine_does_not_know_is_refused(
 
     assert receiver.got == []
     assert trusted().cert_store_stats()["x509_ca"] > 50
+
+
+def test_authority_that_the_machine_knows_is_accepted(
+    serve: Serve, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    receiver = serve(authority.sign(tmp_path / "a.pem", "localhost"))
+    found = trusted.__wrapped__()  # not the one that is kept
+
+    said = send(receiver.url, new_secret(), "msg_1", 1, {}, refused=(), trust=found)
+
+    assert said == "It answered 204."
 
 
 def test_server_without_tls_is_not_called_in_the_clear(

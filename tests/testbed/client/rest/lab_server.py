@@ -39,23 +39,8 @@ class Authority:
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Lab's own")])
         self.file = folder / "authority.pem"
         now = datetime.datetime.now(datetime.UTC)
-        usage = x509.KeyUsage(
-            digital_signature=True,
-            content_commitment=False,
-            key_encipherment=False,
-            data_encipherment=False,
-            key_agreement=False,
-            key_cert_sign=True,
-            crl_sign=True,
-            encipher_only=False,
-            decipher_only=False,
-        )
-        own = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        builder = (
-            self._builder(self._name, self._key, now + DAY)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(own, critical=False)
+        builder = self._builder(self._name, self._key, now + DAY).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
         )
         signed = builder.sign(self._key, hashes.SHA256())
         self.file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
@@ -67,13 +52,9 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
         holders: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
         holders.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(
-            self._key.public_key()
-        )
         signed = (
             self._builder(subject, key, until)
             .add_extension(x509.SubjectAlternativeName(holders), critical=False)
-            .add_extension(issuer, critical=False)
             .sign(self._key, hashes.SHA256())
         )
         pem = serialization.Encoding.PEM

@@ -2,6 +2,7 @@
 
 import html
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,10 @@ from django.test import Client
 
 from testbed.environment import OpenID, env_openid
 from testbed.models import Entry
+from testbed.views.accounts.openid import OpenIDAdapter
+from tests.testbed.certificates import Authority
 from tests.testbed.migrating import migrated
+from tests.testbed.notifications.receiver import receiving
 from tests.testbed.openid_provider import openid_provider
 
 USERS = {
@@ -414,3 +418,18 @@ def test_page_says_nothing_of_what_the_provider_answers(lab: object, db: None):
 
     assert answer.status_code == 403
     assert "Error retrieving access token" not in answer.content.decode()
+
+
+def test_provider_with_a_certificate_of_the_labs_own_authority_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    authority = Authority.new()
+    (tmp_path / "ca.pem").write_text(authority.pem)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(authority.sign(tmp_path / "server.pem", "localhost"))
+
+    with receiving(tls) as server, OpenIDAdapter().get_requests_session() as session:
+        answer = session.post(server.url, json={})
+
+    assert answer.status_code == 204
