@@ -125,7 +125,7 @@ def test_only_the_files_used_last_are_kept(
     assert list(json.loads(kept.read_text())) == [str(files[2]), str(files[0])]
 
 
-def test_what_is_no_file_any_more_is_not_read(tmp_path: Path) -> None:
+def test_fifo_or_link_in_the_place_of_a_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "link").symlink_to("fifo")
 
