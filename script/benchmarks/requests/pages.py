@@ -75,22 +75,26 @@ ANALYZE = """
 from django.db import connection
 with connection.cursor() as cursor: cursor.execute("ANALYZE")
 """
-LARGE_PAGES = ("/testbeds/large/", "/testbeds/large/live/", "/testbeds/large/guests/")
+LARGE_PAGES = (
+    "/testbeds/admin/large/",
+    "/testbeds/admin/large/live/",
+    "/testbeds/admin/large/guests/",
+)
 PAGES = (
-    "/testbeds/ten/",
-    "/testbeds/ten/live/",
-    "/testbeds/ten/budgets/",
-    "/testbeds/ten/guests/",
-    "/testbeds/ten/guests/g0/",
-    "/testbeds/ten/guests/g0/console/",
-    "/testbeds/ten/sharing/",
-    "/testbeds/ten/edit/",
-    "/testbeds/ten/snapshots/",
-    "/testbeds/ten/commands/",
-    "/testbeds/ten/artefacts/",
-    "/testbeds/ten/record/",
-    "/testbeds/ten/copy/",
-    "/testbeds/ten/disks/delete/",
+    "/testbeds/admin/ten/",
+    "/testbeds/admin/ten/live/",
+    "/testbeds/admin/ten/budgets/",
+    "/testbeds/admin/ten/guests/",
+    "/testbeds/admin/ten/guests/g0/",
+    "/testbeds/admin/ten/guests/g0/console/",
+    "/testbeds/admin/ten/sharing/",
+    "/testbeds/admin/ten/edit/",
+    "/testbeds/admin/ten/snapshots/",
+    "/testbeds/admin/ten/commands/",
+    "/testbeds/admin/ten/artefacts/",
+    "/testbeds/admin/ten/record/",
+    "/testbeds/admin/ten/copy/",
+    "/testbeds/admin/ten/disks/delete/",
     "/testbeds/new/",
     "/runs/{run}/",
     "/runs/{run}/answers/",
@@ -167,7 +171,7 @@ def add_charts(
     client.create_testbed("large", testbed)
     client.run("large", "up", lambda frame: None)
     stack.shell(FILL + ANALYZE)
-    guest = "/testbeds/large/guests/g0/"
+    guest = "/testbeds/admin/large/guests/g0/"
     for what, path in (
         ("floor: a page without the database", FLOOR),
         ("guest's page, last hour", guest),
