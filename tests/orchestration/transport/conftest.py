@@ -71,12 +71,26 @@ class Server:
         return False
 
     def kill(self) -> None:
-        """Kill the server and every connection that it serves, not their commands."""
+        """Kill the server and every connection that it serves, not their commands.
+
+        All are stopped first: else one that was just logged in to may make the process
+        that goes on with the connection, unseen.
+        """
         assert self.process is not None
-        for pid in self.own_pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        wait_until(self._are_stopped)
+        self._send(signal.SIGKILL)
         self.process.wait()
+
+    def _are_stopped(self) -> bool:
+        pids = self._send(signal.SIGSTOP)
+        return all(state_of(pid) in "TZ" for pid in pids) and self.own_pids() == pids
+
+    def _send(self, number: signal.Signals) -> list[int]:
+        pids = self.own_pids()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pids
 
     def own_pids(self) -> list[int]:
         """The server's processes, the listener first."""
@@ -115,6 +129,15 @@ def name_of(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
         return ""
+
+
+def state_of(pid: int) -> str:
+    """Return the letter of a process' state; Z when it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return "Z"
+    return status.split("\nState:")[1].split()[0]
 
 
 def parent_of(pid: int) -> int:
