@@ -138,7 +138,8 @@ def _leave(group: Group, user: User, by: User, what: str) -> str:
         # One transaction each: its row is locked before all plans are.
         with suppress(LimitReached, TestbedBusy):
             charge(testbed, "", by)
-    if not (count := charged.count()):
+    # Of a query that was read, `count` counts the rows of before.
+    if not (count := charged.all().count()):
         return ""
     return (
         f"{count_of(count, 'testbed')} of {user} will stay charged to it: the quota of "

@@ -103,9 +103,12 @@ def test_owner_is_charged_again_after_leaving_the_group(
     Testbed.objects.update(charged_group=group)
     page.force_login(admin)
 
-    page.post(f"/groups/{group.pk}/", {"do": "remove", "user": "olive"})
+    form = {"do": "remove", "user": "olive"}
+    left = page.post(f"/groups/{group.pk}/", form, follow=True)
 
     assert charged() is None
+    assert "course was changed." in left.content.decode()
+    assert "will stay charged" not in left.content.decode()
 
 
 def test_owner_who_leaves_the_group_and_comes_back_has_not_both_quotas(
