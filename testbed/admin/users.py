@@ -17,12 +17,13 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import PROTECT, ManyToOneRel, Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
 from testbed.accounts.confirmation import way_to_confirmation
 from testbed.admin.scripts import WithoutSlugs
@@ -42,6 +43,11 @@ admin.site.unregister(Group)
 # An account's address is the one that its row has; these rows are allauth's notes.
 admin.site.unregister(EmailAddress)
 admin.site.unregister((Authenticator, SocialAccount, SocialApp, SocialToken))
+
+LEAVER = (
+    "Take Active away on the user's page instead: that ends sessions, websockets and "
+    "keys. Testbeds, Of deactivated users, then has Give to… for each testbed."
+)
 
 
 @admin.register(User)
@@ -102,6 +108,22 @@ class UserAdmin(WithoutSlugs, UserBase):
         if not obj.is_active:
             DirectoryEntry.objects.filter(user=obj).update(left_at=None)
 
+    def get_deleted_objects(
+        self, objs: Sequence[User] | QuerySet[User], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Say what keeps a user, and what to do: Django names missing rights instead."""
+        kept = {user: things for user in objs if (things := _things_of(user))}
+        if not kept:
+            return super().get_deleted_objects(objs, request)
+        protected = []
+        for user, things in kept.items():
+            what = f"owner or author of {', '.join(things)}"
+            messages.error(
+                request, f"User {user} stays: {user} is the {what}. {LEAVER}"
+            )
+            protected += [f"{one} of {user}" for one in things]
+        return [], {}, set(), protected
+
     @admin.display(description="password")
     def whose_password(self, user: User) -> SafeString:
         """Name the directory, and lead to the page that takes the account from it."""
@@ -153,6 +175,20 @@ class GroupAdmin(WithoutSlugs, GroupBase):
         with transaction.atomic():
             for group in queryset:
                 _delete(request, group)
+
+
+def _things_of(user: User) -> list[str]:
+    """Return how many of which things keep a user, as `2 testbeds`."""
+    naming: dict[type[Model], Q] = {}
+    for one in User._meta.get_fields(include_hidden=True):
+        if isinstance(one, ManyToOneRel) and one.on_delete is PROTECT:
+            wish = Q(**{one.field.name: user})
+            naming[one.related_model] = naming.get(one.related_model, Q()) | wish
+    counts = {
+        str(model._meta.verbose_name): model._base_manager.filter(wish).count()
+        for model, wish in naming.items()
+    }
+    return [count_of(count, noun) for noun, count in sorted(counts.items()) if count]
 
 
 def _delete(request: HttpRequest, group: Group) -> None:

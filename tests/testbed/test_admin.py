@@ -135,14 +135,14 @@ def course(testbed: Testbed) -> Group:
     return group
 
 
-def delete(office: Client, group: Group, *, ticked: bool) -> str:
-    """Delete a group as one of the two ways of the admin does; return the page."""
+def delete(office: Client, row: Group | User, *, ticked: bool) -> str:
+    """Delete a row as one of the two ways of the admin does; return the page."""
+    place = f"/admin/auth/{row._meta.model_name}/"
     if not ticked:
-        address = f"/admin/auth/group/{group.pk}/delete/"
-        answer = office.post(address, {"post": "yes"}, follow=True)
+        answer = office.post(f"{place}{row.pk}/delete/", {"post": "yes"}, follow=True)
     else:
-        form = {"action": "delete_selected", "_selected_action": [group.pk]}
-        answer = office.post("/admin/auth/group/", form | {"post": "yes"}, follow=True)
+        form = {"action": "delete_selected", "_selected_action": [row.pk]}
+        answer = office.post(place, form | {"post": "yes"}, follow=True)
     return visible(answer.content.decode())
 
 
@@ -170,6 +170,31 @@ def test_deleted_groups_testbeds_are_charged_to_their_owners_and_recorded(
     entry = Entry.objects.get(act="transfer")
     assert (entry.user, entry.thing) == (str(admin), "lab")
     assert entry.what == "charged it to olive: group course was deleted"
+
+
+@pytest.mark.parametrize("ticked", [False, True])
+def test_user_who_owns_something_stays_and_is_told_of_with_what_to_do(
+    office: Client, run: Run, owner: User, member: User, ticked: bool
+):
+    Run.objects.update(cancel_requested_by=owner)
+
+    page = delete(office, owner, ticked=ticked)
+
+    assert "User olive stays: olive is the owner or author of 1 run, 1 testbed." in page
+    assert "Of deactivated users, then has Give to… for each testbed." in page
+    assert "permission" not in page
+    assert set(User.objects.filter(username__in=("olive", "mark"))) == {owner, member}
+
+
+@pytest.mark.parametrize("ticked", [False, True])
+def test_user_without_any_thing_is_deleted_with_what_was_told(
+    office: Client, owner: User, ticked: bool
+):
+    owner.notifications.create(kind="run_ended", title="Up ended")
+
+    delete(office, owner, ticked=ticked)
+
+    assert not User.objects.filter(username="olive").exists()
 
 
 def test_hosts_are_changed_on_their_own_pages_alone(office: Client):
