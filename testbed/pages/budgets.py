@@ -115,17 +115,23 @@ class AccountQuota:
     @property
     def address(self) -> str:
         """The admin's page of the account's allowance, or of a new one."""
-        kind = "groupallowance" if self.is_group else "allowance"
-        allowance = getattr(self.account, "allowance", None)
-        if allowance is not None:
-            return reverse(f"admin:testbed_{kind}_change", args=[allowance.pk])
-        field = "group" if self.is_group else "user"
-        return reverse(f"admin:testbed_{kind}_add", query={field: self.account.pk})
+        return allowance_address(self.account)
 
     @property
     def pressure(self) -> int:
         """The percent of the part that is used most."""
         return max(budget.percent for budget in self.budgets)
+
+
+def allowance_address(account: Account) -> str:
+    """Return the address of the admin's page of an allowance, or of a new one."""
+    is_group = isinstance(account, Group)
+    kind = "groupallowance" if is_group else "allowance"
+    allowance = getattr(account, "allowance", None)
+    if allowance is not None:
+        return reverse(f"admin:testbed_{kind}_change", args=[allowance.pk])
+    field = "group" if is_group else "user"
+    return reverse(f"admin:testbed_{kind}_add", query={field: account.pk})
 
 
 def account_shown(testbed: Testbed, user: User) -> str:

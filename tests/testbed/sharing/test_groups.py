@@ -25,6 +25,20 @@ def test_admin_makes_a_group_and_its_manager(page: Client, member: User):
     assert [row.user for row in group.managers.all()] == [member]
 
 
+def test_page_leads_a_lab_admin_alone_to_the_groups_limits_and_deletion(
+    page: Client, member: User, group: Group
+):
+    address = f"/groups/{group.pk}/"
+    admins = page.get(address).content.decode()
+    page.force_login(member)
+
+    managers = page.get(address).content.decode()
+
+    assert f'href="/admin/auth/group/{group.pk}/delete/"' in admins
+    assert f'href="/admin/testbed/groupallowance/add/?group={group.pk}"' in admins
+    assert "/admin/" not in managers
+
+
 @pytest.mark.parametrize("name", ["", "  ", "course", "x" * 151, "a\0b", "a\x1bb"])
 def test_admin_is_told_which_names_are_possible(page: Client, group: Group, name: str):
     answer = page.post("/groups/", {"name": name})
