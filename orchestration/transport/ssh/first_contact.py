@@ -11,8 +11,12 @@ from pathlib import Path
 
 import paramiko
 
-from orchestration.errors import AuthenticationRefused
-from orchestration.transport.ssh.failures import PAUSE_S, Failures
+from orchestration.errors import AuthenticationRefused, HostKeyMismatch
+from orchestration.transport.ssh.failures import (
+    AUTHENTICATION_PAUSE_S,
+    PAUSE_S,
+    Failures,
+)
 from orchestration.transport.ssh.greeting import read_banner
 from orchestration.transport.ssh.link import Link, connect_tcp
 from orchestration.transport.ssh.login import (
@@ -65,7 +69,7 @@ def ask_host_key(
     """
     login = _login_to(machine, address, port, limits.banner_s)
     failures = Failures(runtime_dir / "ssh-failures.json")
-    failures.claim(login.place)
+    _claim(failures, login.place)
     tried_at = time.time()
     try:
         sock = connect_tcp(address, port, limits.accept_s)
@@ -99,6 +103,15 @@ def public_line(identity_file: Path) -> str:
             f"The key {identity_file} cannot be read.", hint=exc.hint, detail=exc.detail
         ) from exc
     return f"{key.get_name()} {key.get_base64()} testbed-main"
+
+
+def _claim(failures: Failures, place: str) -> None:
+    """Reserve the attempt, after the pause of a refused login: no key is its reason."""
+    try:
+        failures.claim(place)
+    except (AuthenticationRefused, HostKeyMismatch):
+        time.sleep(AUTHENTICATION_PAUSE_S)
+        failures.claim(place)
 
 
 def _proven(link: Link) -> HostKey:

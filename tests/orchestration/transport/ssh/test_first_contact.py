@@ -6,14 +6,20 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from orchestration.errors import AuthenticationRefused, HostUnreachable
-from orchestration.transport.ssh import Limits
+from orchestration.errors import (
+    AuthenticationRefused,
+    HostKeyMismatch,
+    HostUnreachable,
+)
+from orchestration.transport.ssh import Limits, first_contact
+from orchestration.transport.ssh.failures import Failures
 from orchestration.transport.ssh.first_contact import (
     ask_host_key,
     host_key_of,
@@ -22,6 +28,7 @@ from orchestration.transport.ssh.first_contact import (
 from tests.orchestration.transport.conftest import Server, free_port, keygen
 
 PATIENT = Limits(kept_s=3, accept_s=3, banner_s=15)
+HOUR_S = 3600.0
 SHORT = Limits(kept_s=0.5, accept_s=0.5, banner_s=0.5)
 
 
@@ -69,6 +76,19 @@ def test_key_and_fingerprint_are_those_that_ssh_keygen_prints(
     assert seen.kind == "ssh-ed25519"
     assert seen.fingerprint in shown.stdout
     assert host_key_of(seen.line) == seen
+
+
+@pytest.mark.parametrize("kind", [AuthenticationRefused, HostKeyMismatch])
+def test_key_is_shown_after_the_pause_of_a_login_that_was_refused(
+    server: Server, tmp_path: Path, kind: type[HostUnreachable], monkeypatch
+) -> None:
+    failures = Failures(tmp_path / "ssh-failures.json")
+    place, error = f"127.0.0.1:{server.port}", kind("host-b does not let root in.")
+    failures.note(place, error, tried_at=time.time(), pause_s=HOUR_S)
+    # The pause ends as soon as it is waited for.
+    monkeypatch.setattr(first_contact.time, "sleep", lambda _: failures.release(place))
+
+    assert ask(server.port, tmp_path) == server.host_key
 
 
 def test_port_without_a_server_is_said(tmp_path: Path) -> None:
