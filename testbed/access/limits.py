@@ -158,7 +158,7 @@ def require_testbed(account: Account) -> None:
     limit, used = limits_of(account).testbeds, charged_to(account).count()
     if used >= limit:
         raise LimitReached(
-            f"{name_of(account)} has {used} testbeds; {limit} are allowed.",
+            f"{name_of(account)} has {count_of(used, 'testbed')}; allowed: {limit}.",
             hint="Delete one that is not needed, or ask your lab's admin for more.",
         )
 

@@ -3,6 +3,7 @@
 A client that sends or asks for JSON gets the same words as JSON (docs/protocol.md).
 """
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import IntegrityError
+from django.db.models import ProtectedError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -22,6 +24,8 @@ from testbed.api.problems import status_of as status_of
 from testbed.api.shapes import problem_json
 from testbed.models import SavedImage, Testbed
 from testbed.testbeds.uploads import MAX_FILES
+
+logger = logging.getLogger(__name__)
 
 JSON = "application/json"
 Respond = Callable[[HttpRequest], HttpResponse]
@@ -99,10 +103,15 @@ class GoneMeanwhile:
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponse | None:
         """Answer for a row that was there when the request came, and not when locked."""
-        return not_found(request, exception) if _is_gone(exception) else None
+        if not _is_gone(exception):
+            return None
+        logger.warning("%s: gone meanwhile", request.path, exc_info=exception)
+        return not_found(request, exception)
 
 
 def _is_gone(exception: Exception) -> bool:
+    if isinstance(exception, ProtectedError):  # the contrary: it is still needed
+        return False
     if isinstance(exception, IntegrityError):  # a new row leads to one that is gone
         return "foreign key" in str(exception).lower()
     return isinstance(exception, GONE)

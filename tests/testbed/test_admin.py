@@ -154,7 +154,7 @@ def test_group_stays_when_an_owner_has_too_little_left(
 
     page = delete(office, course, ticked=ticked)
 
-    assert "Group course stays. olive has 0 testbeds; 0 are allowed." in page
+    assert "Group course stays. olive has 0 testbeds; allowed: 0." in page
     assert Testbed.objects.get().charged_group == course
     assert not Entry.objects.filter(act="transfer").exists()
 

@@ -50,7 +50,7 @@ def test_page_says_the_limit_of_testbeds_and_what_to_do(browser: Client, owner: 
 
     assert page.status_code == 422
     text = page.content.decode()
-    assert "olive has 2 testbeds; 2 are allowed." in text
+    assert "olive has 2 testbeds; allowed: 2." in text
     assert "ask your lab&#x27;s admin for more" in text
     assert not Testbed.objects.filter(slug="three").exists()
 

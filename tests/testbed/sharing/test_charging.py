@@ -86,7 +86,7 @@ def test_group_takes_no_more_than_its_quota(
     answer = browser.post(CHARGE, {"charged": group.pk})
 
     assert answer.status_code == 422
-    assert "group course has 1 testbeds; 1 are allowed." in answer.content.decode()
+    assert "group course has 1 testbed; allowed: 1." in answer.content.decode()
 
 
 def test_testbed_that_changes_is_charged_to_nothing_else(

@@ -9,11 +9,13 @@ import json
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import ProtectedError
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from testbed.models import Host, ObservedGuest, Testbed
-from testbed.views.problems import failed
+from testbed.views.problems import GoneMeanwhile, failed
 from tests.testbed.conftest import MakeRun
 from tests.testbed.reading import visible
 
@@ -319,3 +321,10 @@ def test_page_says_in_which_zone_its_times_are(client: Client, owner: User):
     client.force_login(owner)
 
     assert "Times without a zone are in UTC." in client.get("/").content.decode()
+
+
+def test_row_that_is_still_needed_is_not_taken_for_one_that_is_gone():
+    error = ProtectedError("referenced through protected foreign keys", set())
+    middleware = GoneMeanwhile(lambda _: HttpResponse())
+
+    assert middleware.process_exception(RequestFactory().get("/"), error) is None
