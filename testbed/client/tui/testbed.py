@@ -1,6 +1,8 @@
 """A testbed: its guests as last observed, its runs, and the commands that start one."""
 
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -163,11 +165,14 @@ class TestbedScreen(LabScreen):
     def _problem_in_console(self, guest: str) -> TestbedError | None:
         """Keep a guest's console open until one of both leaves; return what went wrong.
 
-        Nothing is raised: Textual takes the terminal back only after a normal end.
+        Nothing is raised: Textual takes the terminal back only after a normal end. Until
+        the console is open, Ctrl+C gives it up.
         """
         try:
-            with self.lab.server() as server:
+            with _interrupts(), self.lab.server() as server:
                 open_console(server, self.testbed_name, guest, Ends())
+        except KeyboardInterrupt:
+            return None
         except Exception as exc:  # noqa: BLE001  # the terminal would stay dead
             return problem_in(exc)
         return None
@@ -192,6 +197,16 @@ class TestbedScreen(LabScreen):
             self.app.push_screen(RunScreen(self.lab, run.number, run))
 
         self.act(lambda server: server.start(path, wish), opened)
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Let Ctrl+C raise here; asyncio's own handler would end the whole interface."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _guest_row(one: Frame) -> tuple[Text, ...]:

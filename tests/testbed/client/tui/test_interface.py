@@ -1,7 +1,8 @@
 """The interface as a user drives it, against a server that answers from the test."""
 
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import httpx
 import pytest
@@ -72,7 +73,7 @@ async def test_list_shows_testbeds_whole(lab: Lab, size: tuple[int, int]) -> Non
         await until(pilot, shows(pilot, "olive"))
         words = ("ring", "paul", "draft", "1/2", "up 42 %", "Running now", "Seen at")
         await until(pilot, shows(pilot, *words))
-        await until(pilot, shows(pilot, "Filter", "Quit", "Help"))
+        await until(pilot, shows(pilot, "Open", "Filter", "Quit", "Help"))
 
 
 async def test_filter_leaves_what_is_typed(lab: Lab) -> None:
@@ -606,6 +607,33 @@ async def test_console_that_fails_gives_the_terminal_back(
         await pilot.press("o")
         await until(pilot, lambda: steps)
         await until(pilot, shows(pilot, "No console gateway answers.", "Try again"))
+
+
+async def test_ctrl_c_gives_up_the_console_that_connects_and_nothing_else(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    given_up = []
+
+    def connect(*words: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            given_up.append(words)
+            raise
+
+    async with TestbedApp(lab, "olive/lab").run_test(
+        size=SMALL, notifications=True
+    ) as pilot:
+        monkeypatch.setattr(pilot.app, "suspend", nullcontext)
+        monkeypatch.setattr("testbed.client.tui.testbed.open_console", connect)
+        await until(pilot, shows(pilot, "10.0.0.2"))
+        await pilot.press("o")
+        await until(pilot, lambda: given_up)
+        await pilot.press("2")
+        await until(pilot, shows(pilot, "Started"))
+
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 async def test_palette_reaches_snapshots_guests_and_runs_from_any_tab(
