@@ -19,12 +19,17 @@ from testbed.client.watching import OVER, Frame
 COLUMNS = ("Testbed", "Owner", "Condition", "Guests up", "Running now")
 
 
+class _Table(DataTable[Text]):
+    """A table that names its key in the last line; Textual's own hides it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Open")]
+
+
 class ListingScreen(LabScreen):
     """All testbeds that the user sees."""
 
     AUTO_FOCUS = "DataTable"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open"),
         Binding("w", "watch", "Watch its run"),
         Binding("u", "up_folder", "Up of this folder"),
         Binding("slash", "filter", "Filter"),
@@ -45,7 +50,7 @@ class ListingScreen(LabScreen):
     def body(self) -> ComposeResult:
         """Yield the filter and the table."""
         yield Input(placeholder="Name, owner or condition", id="filter")
-        table: DataTable[Text] = DataTable(cursor_type="row", zebra_stripes=True)
+        table = _Table(cursor_type="row", zebra_stripes=True)
         table.add_columns(*COLUMNS)
         yield table
 
