@@ -18,7 +18,7 @@ router = Router(tags=["expiry"])
 
 
 class End(BaseModel):
-    """The end of a testbed; `said` is it in words."""
+    """The end of a testbed; `said` is how its last attempt failed, and what follows."""
 
     ends_at: datetime | None
     at_end: str
