@@ -26,7 +26,8 @@ def tui() -> int:
             "The package textual is missing, with which the interface is drawn.",
             hint="Install it: `pip install textual`.",
         )
-    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    # Textual draws on standard error.
+    is_terminal = all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr))
     if not is_terminal or os.environ.get("TERM") == "dumb":
         raise WrongUse(
             "The interface needs a terminal.", hint="Use the other commands in scripts."

@@ -22,7 +22,9 @@ COLUMNS = ("Testbed", "Owner", "Condition", "Guests up", "Running now")
 class _Table(DataTable[Text]):
     """A table that names its key in the last line; Textual's own hides it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Open")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "select_cursor", "Open", key_display="Enter")
+    ]
 
 
 class ListingScreen(LabScreen):

@@ -73,7 +73,7 @@ async def test_list_shows_testbeds_whole(lab: Lab, size: tuple[int, int]) -> Non
         await until(pilot, shows(pilot, "olive"))
         words = ("ring", "paul", "draft", "1/2", "up 42 %", "Running now", "Seen at")
         await until(pilot, shows(pilot, *words))
-        await until(pilot, shows(pilot, "Open", "Filter", "Quit", "Help"))
+        await until(pilot, shows(pilot, "Enter Open", "Filter", "Quit", "Help"))
 
 
 async def test_filter_leaves_what_is_typed(lab: Lab) -> None:
