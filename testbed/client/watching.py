@@ -17,6 +17,7 @@ from websockets.exceptions import (
     InvalidHandshake,
     InvalidStatus,
 )
+from websockets.frames import CloseCode
 
 if TYPE_CHECKING:  # it takes time to import
     from websockets.sync.client import ClientConnection
@@ -47,7 +48,7 @@ def watch(
 
     `waiting` are the instructions to send; after a broken connection the server sends
     the rest. Raises: OSError, WebSocketException after `patience_s` without one, or at
-    once where the server refuses.
+    once where the server refuses or sends a frame that is too long.
     """
     seen = after
     lost_at = 0.0
@@ -67,7 +68,7 @@ def watch(
                 lost_at = time.monotonic()
                 on_lost()
             is_late = time.monotonic() > lost_at + patience_s
-            if is_late or is_refusal(exc):
+            if is_late or is_lasting(exc):
                 raise
         waiting = []
         time.sleep(RECONNECT_EVERY_S)
@@ -89,13 +90,17 @@ def name_of(frame: Frame) -> str:
     return str(frame.get("name") or frame["resource"])
 
 
-def is_refusal(exc: Exception) -> bool:
-    """Return whether the server refuses a websocket, at its start or later."""
+def is_lasting(exc: Exception) -> bool:
+    """Return whether a websocket would end so again: the server refuses it, or its
+    frames are too long.
+    """
     if isinstance(exc, InvalidStatus):
         return exc.response.status_code in REFUSED_STATUSES
-    if not isinstance(exc, ConnectionClosedError) or exc.rcvd is None:
+    if not isinstance(exc, ConnectionClosedError):
         return False
-    return exc.rcvd.code >= REFUSALS
+    if exc.sent and exc.sent.code == CloseCode.MESSAGE_TOO_BIG:
+        return True
+    return exc.rcvd is not None and exc.rcvd.code >= REFUSALS
 
 
 def _watched(

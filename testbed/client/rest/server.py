@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import httpx
 
 from testbed.client.rest.problems import (
+    OTHER_SHAPE,
     Declined,
     VersionsDiffer,
     problem_of,
 )
 from testbed.client.rest.trust import trusted, unreachable, unusable_proxy
 from testbed.client.rest.versions import require_same
+from testbed.client.rest.whole import too_long, whole
 from testbed.client.watching import Frame
 
 if TYPE_CHECKING:  # websockets are opened by few commands, and take time to import
@@ -39,6 +41,8 @@ _TRIES = 3
 # The list of what dies may change between two answers, but not for long.
 _CONFIRMATIONS = 5
 _PER_PAGE = 200
+# Far above what a lab has of anything that is listed.
+_MOST_ITEMS = 100_000
 # Of a token's limit of requests in a minute.
 _LONGEST_WAIT_S = 90
 _WAITS = 5
@@ -118,7 +122,7 @@ class Server:
         return self.send("GET", path, query=query)
 
     def pages(self, path: str, **query: str | int) -> Iterator[Frame]:
-        """Yield the items of a list, page by page. Raises: as `get`."""
+        """Yield the items of a list, page by page. Raises: as `get`, TestbedError."""
         seen, page = 0, 1
         while True:
             body = self.get(path, **query, page=page, per_page=_PER_PAGE)
@@ -126,6 +130,8 @@ class Server:
             seen, page = seen + len(body["items"]), page + 1
             if not body["items"] or seen >= body["count"]:
                 return
+            if seen >= _MOST_ITEMS:
+                raise too_long(f"{self.url}{API}{path}")
 
     def send(
         self,
@@ -228,7 +234,7 @@ class Server:
         try:
             answer = self._answered(request, _TRIES)
             found = answer.json()["info"]["version"]
-        except (ValueError, KeyError, TypeError) as exc:
+        except OTHER_SHAPE as exc:
             raise VersionsDiffer(
                 f"{self.url} is no testbed server with a REST API.",
                 hint="Compare the address with that in the browser.",
@@ -289,8 +295,8 @@ class Server:
         while True:
             tries -= 1
             try:
-                answer = self._http.send(request)
-            except httpx.TransportError as exc:
+                answer = whole(self._http.send(request, stream=True))
+            except httpx.RequestError as exc:
                 if not tries or isinstance(exc, httpx.ConnectError):
                     raise unreachable(self.url, exc) from exc
                 continue
@@ -305,14 +311,13 @@ class Server:
     def _streamed(self, request: httpx.Request) -> Iterator[httpx.Response]:
         try:
             answer = self._http.send(request, stream=True)
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             raise unreachable(self.url, exc) from exc
         try:
             if not answer.is_success:
-                answer.read()
-                raise self._problem(answer)
+                raise self._problem(whole(answer))
             yield answer
-        except httpx.TransportError as exc:
+        except httpx.RequestError as exc:
             raise unreachable(self.url, exc) from exc
         finally:
             answer.close()
@@ -370,5 +375,5 @@ def _retry_after_s(answer: httpx.Response) -> float | None:
 def _json(answer: httpx.Response) -> Any:
     try:
         return answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -12,7 +12,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from testbed.client.rest.trust import proxy_of
 
-MAX_FRAME_BYTES = 64 * 1024 * 1024
+# Sixteen of them may wait to be read.
+MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 
 @contextmanager

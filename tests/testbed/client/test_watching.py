@@ -7,13 +7,15 @@ the run is not taken for one.
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from socket import SHUT_RDWR
 
 import pytest
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError
 from websockets.sync.server import Server, ServerConnection, serve
 
 from testbed.client.rest.server import Server as Client
+from testbed.client.rest.sockets import MAX_FRAME_BYTES
 from testbed.client.watching import Frame, OnFrame, frames, send, watch
 
 Play = Callable[[ServerConnection], None]
@@ -151,6 +153,22 @@ def test_refusal_of_the_server_is_not_taken_for_an_end(
 
     with pytest.raises(ConnectionClosedError, match="4404"):
         drive(client)
+
+
+def test_frame_that_is_too_long_is_not_asked_for_again(
+    stage: Callable[[Play], Client],
+) -> None:
+    opened: list[ServerConnection] = []
+
+    def play(socket: ServerConnection) -> None:
+        opened.append(socket)
+        with suppress(ConnectionClosed):
+            socket.send("x" * (MAX_FRAME_BYTES + 1))
+
+    with pytest.raises(ConnectionClosedError, match="too big"):
+        drive(stage(play))
+
+    assert len(opened) == 1
 
 
 def test_socket_carries_the_token_to_the_runs_address(

@@ -20,7 +20,7 @@ from testbed.client.rest.trust import reason_of
 from testbed.client.tui.asking import Lab, problem_in
 from testbed.client.tui.runs.ring import Ring
 from testbed.client.tui.words import safe
-from testbed.client.watching import OVER, Frame, is_refusal, watch
+from testbed.client.watching import OVER, Frame, is_lasting, watch
 
 
 class _Left(Exception):
@@ -117,7 +117,7 @@ class Following:
             raise refused_socket(server.url, exc) from exc
         except (OSError, WebSocketException) as exc:
             words = f"The connection to {server.url} broke: {safe(reason_of(exc), 200)}"
-            if is_refusal(exc):
+            if is_lasting(exc):
                 raise problem_of(403, {"detail": words}, server=server.url) from exc
             raise TestbedError(words, hint="The run goes on at the server.") from exc
 

@@ -1,11 +1,14 @@
 """The client's requests, against a transport that plays a server."""
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
+from orchestration.errors import TestbedError
 from testbed.client.rest.addresses import path_of
 from testbed.client.rest.problems import (
     Declined,
@@ -53,6 +56,60 @@ def test_all_pages_of_a_list_are_read() -> None:
         return httpx.Response(200, json={"items": part, "count": len(items)})
 
     assert list(served(play).pages("/testbeds")) == items
+
+
+def test_list_without_an_end_is_one_sentence() -> None:
+    def play(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"items": [{}] * 1000, "count": 10**12})
+
+    with pytest.raises(TestbedError, match="/api/v1/testbeds sends more than"):
+        list(served(play).pages("/testbeds"))
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("packed", [True, False])
+def test_answer_without_an_end_is_one_sentence(status: int, packed: bool) -> None:
+    block = bytes(1024 * 1024)
+
+    def blocks() -> Iterator[bytes]:
+        packer = zlib.compressobj(wbits=31)
+        while True:
+            yield packer.compress(block) if packed else block
+
+    def play(request: httpx.Request) -> httpx.Response:
+        headers = {"Content-Encoding": "gzip"} if packed else {}
+        return httpx.Response(status, content=blocks(), headers=headers)
+
+    with pytest.raises(TestbedError, match="sends more than"):
+        served(play).get("/me")
+    if status != 200:
+        with pytest.raises(TestbedError, match="sends more than"):
+            list(served(play).text("/runs/1/log"))
+
+
+def test_packed_answer_is_read() -> None:
+    def play(request: httpx.Request) -> httpx.Response:
+        content = gzip.compress(b'{"account": "olive"}')
+        return httpx.Response(200, content=content, headers={"Content-Encoding": "gzip"})
+
+    assert served(play).get("/me") == {"account": "olive"}
+
+
+def test_answer_that_leads_in_a_circle_is_one_sentence() -> None:
+    def play(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers={"Location": "/again"})
+
+    with pytest.raises(ServerUnreachable):
+        served(play).get("/me")
+
+
+def test_answer_that_is_not_packed_as_it_says_is_one_sentence() -> None:
+    def play(request: httpx.Request) -> httpx.Response:
+        rubbish = httpx.ByteStream(b"rubbish")
+        return httpx.Response(200, stream=rubbish, headers={"Content-Encoding": "gzip"})
+
+    with pytest.raises(ServerUnreachable):
+        served(play).get("/me")
 
 
 @pytest.mark.parametrize(
