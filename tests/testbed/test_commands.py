@@ -52,6 +52,26 @@ def test_reader_that_has_read_enough_ends_a_command_quietly(
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_reader_that_leaves_gives_the_command_line_its_exit_code(
+    unbuffered: str, tmp_path: Path
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "testbed.client.terminal.program", "init", "--list"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(CHECKOUT)},
+        cwd=tmp_path,
+        check=False,
+    )
+    os.close(writing)
+
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
 def refused(*words: str) -> str:
     with pytest.raises(CommandError) as caught:
         said(*words)

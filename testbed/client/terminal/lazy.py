@@ -22,6 +22,10 @@ Table = Mapping[str, tuple[str, str]]
 _LIKENESS = 0.5
 
 
+class ReaderLeft(Exception):
+    """The program behind a pipe ended before the command; no OSError to click."""
+
+
 class LazyGroup(click.Group):
     """A group of commands that are imported when they are run or completed."""
 
@@ -64,6 +68,13 @@ class LazyGroup(click.Group):
             more = f" Is it {' or '.join(near)}?" if near else ""
             ctx.fail(f"There is no command {name}.{more}")
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. Raises: ReaderLeft, where click would end with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise ReaderLeft from exc
 
 
 def _said(args: list[str], words: str) -> list[str]:

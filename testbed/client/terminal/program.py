@@ -16,7 +16,7 @@ from testbed.client.terminal.exits import (
     code_of,
     show_problem,
 )
-from testbed.client.terminal.lazy import LazyGroup, Table
+from testbed.client.terminal.lazy import LazyGroup, ReaderLeft, Table
 from testbed.client.terminal.options import Settings, common
 
 _ROOM = "testbed.client.terminal.commands"
@@ -127,7 +127,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except TestbedError as exc:
         show_problem(exc, is_json=chosen.is_json)
         return code_of(exc)
-    except BrokenPipeError:  # `| head` closed the pipe
+    except (ReaderLeft, BrokenPipeError):  # `| head` closed the pipe
         _drop_output()
         return READER_LEFT
     except OSError as exc:
