@@ -64,11 +64,12 @@ def watch(
             with connect() as socket:
                 return _watched(socket, number, show, waiting, after=seen)
         except (OSError, InvalidHandshake, ConnectionClosedError) as exc:
+            if is_lasting(exc):
+                raise
             if not lost_at:
                 lost_at = time.monotonic()
                 on_lost()
-            is_late = time.monotonic() > lost_at + patience_s
-            if is_late or is_lasting(exc):
+            if time.monotonic() > lost_at + patience_s:
                 raise
         waiting = []
         time.sleep(RECONNECT_EVERY_S)

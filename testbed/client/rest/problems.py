@@ -16,7 +16,7 @@ from typing import Any
 from orchestration.errors import TestbedError
 
 # An answer that is not the server's own may hold a page of any size.
-_MOST_SHOWN = 300
+_MOST_SHOWN, _MOST_SENTENCE = 300, 2_000
 
 
 class ServerProblem(TestbedError):
@@ -80,7 +80,8 @@ def problem_of(status: int, body: object, *, server: str) -> ServerProblem:
             body={},
         )
     hint = str(body.get("hint") or "")[:_MOST_SHOWN]
-    return kind(str(body["detail"]), hint=hint, status=status, body=body)
+    sentence = str(body["detail"])[:_MOST_SENTENCE]
+    return kind(sentence, hint=hint, status=status, body=body)
 
 
 def not_understood(exc: Exception, *, detail: str = "") -> TestbedError:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from socket import SHUT_RDWR
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
@@ -43,7 +44,7 @@ def stage() -> Iterator[Callable[[Play], Client]]:
         thread.join()
 
 
-def drive(client: Client, on_frame: OnFrame = lambda frame: None, **how: float) -> str:
+def drive(client: Client, on_frame: OnFrame = lambda frame: None, **how: Any) -> str:
     return watch(lambda: client.events(7), 7, on_frame, list(PLAN), **how)
 
 
@@ -165,10 +166,12 @@ def test_frame_that_is_too_long_is_not_asked_for_again(
         with suppress(ConnectionClosed):
             socket.send("x" * (MAX_FRAME_BYTES + 1))
 
+    lost: list[str] = []
     with pytest.raises(ConnectionClosedError, match="too big"):
-        drive(stage(play))
+        drive(stage(play), on_lost=lambda: lost.append("again"))
 
     assert len(opened) == 1
+    assert not lost
 
 
 def test_socket_carries_the_token_to_the_runs_address(

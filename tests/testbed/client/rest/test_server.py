@@ -32,7 +32,7 @@ def served(play: Play, **more: object) -> Server:
 
 
 def problem(status: int, **more: object) -> httpx.Response:
-    return httpx.Response(status, json={"detail": "No.", "hint": "Ask.", **more})
+    return httpx.Response(status, json={"detail": "No.", "hint": "Ask."} | more)
 
 
 def test_token_and_path_are_sent() -> None:
@@ -90,9 +90,21 @@ def test_answer_without_an_end_is_one_sentence(status: int, packed: bool) -> Non
 def test_packed_answer_is_read() -> None:
     def play(request: httpx.Request) -> httpx.Response:
         content = gzip.compress(b'{"account": "olive"}')
-        return httpx.Response(200, content=content, headers={"Content-Encoding": "gzip"})
+        return httpx.Response(
+            200, content=content, headers={"Content-Encoding": "gzip"}
+        )
 
     assert served(play).get("/me") == {"account": "olive"}
+
+
+def test_refusal_without_an_end_is_cut() -> None:
+    def play(request: httpx.Request) -> httpx.Response:
+        return problem(409, detail="No. " * 10_000)
+
+    with pytest.raises(ServerProblem) as caught:
+        served(play).get("/me")
+
+    assert len(caught.value.message) < 3_000
 
 
 def test_answer_that_leads_in_a_circle_is_one_sentence() -> None:
