@@ -106,7 +106,8 @@ def _token(address: str, scopes: tuple[str, ...], *, opens: bool) -> str:
         query = [("name", f"testbed on {gethostname()}"[:60])]
         query += [("scope", scope) for scope in scopes]
         page = f"{address}/tokens/?{urlencode(query)}"
-        say(f"Make a token on this page, and paste it here:\n  {page}")
+        say("Make a token on this page, and paste it here:")
+        say(f"  {page}")
         if opens:
             with suppress(webbrowser.Error):
                 webbrowser.open(page)

@@ -48,6 +48,25 @@ def test_token_of_standard_input_is_checked_and_kept_for_its_user_alone(
     assert Tokens.of_user().find("") == SignedIn(live_server.url, "olive", token)
 
 
+def test_person_gets_the_page_in_the_browser_and_pastes_the_token(
+    live_server: LiveServer,
+    token: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pages: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("webbrowser.open", pages.append)
+    monkeypatch.setattr("click.prompt", lambda *words, **how: token)
+
+    assert run(["login", live_server.url, "--scope", "run"]) == 0
+
+    (page,) = pages
+    assert page.startswith(f"{live_server.url}/tokens/?name=")
+    assert page.endswith("&scope=run")
+    assert f"paste it here:\n  {page}\n" in capsys.readouterr().err
+
+
 def test_unknown_token_is_refused_and_not_kept(
     live_server: LiveServer,
     monkeypatch: pytest.MonkeyPatch,
