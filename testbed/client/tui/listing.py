@@ -39,7 +39,8 @@ class ListingScreen(LabScreen):
         Binding("q", "app.quit", "Quit"),
     ]
     DEFAULT_CSS = """
-    ListingScreen Input { display: none; border: none; height: 1; }
+    ListingScreen Input { display: none; }
+    ListingScreen Input, ListingScreen Input:focus { border: none; height: 1; }
     ListingScreen Input.-open { display: block; }
     """
 

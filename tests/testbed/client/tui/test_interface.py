@@ -79,8 +79,9 @@ async def test_list_shows_testbeds_whole(lab: Lab, size: tuple[int, int]) -> Non
 async def test_filter_leaves_what_is_typed(lab: Lab) -> None:
     async with TestbedApp(lab).run_test(size=SMALL, notifications=True) as pilot:
         await until(pilot, lambda: len(names_in(pilot)) == 2)
-        await pilot.press("slash", *"draft")
+        await pilot.press("slash", *"ring", "space", *"draft")
         assert names_in(pilot) == ["paul/ring"]
+        await until(pilot, shows(pilot, "ring draft"))
         await pilot.press("escape")
         assert len(names_in(pilot)) == 2
 
