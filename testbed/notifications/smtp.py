@@ -8,7 +8,7 @@ import ssl
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 from django.utils.functional import cached_property
 
-from testbed.client.rest.trust import lenient
+from orchestration.tls import lenient
 
 
 class EmailBackend(DjangoBackend):

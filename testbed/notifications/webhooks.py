@@ -20,7 +20,7 @@ import httpx
 from django.conf import settings
 
 from orchestration.errors import TestbedError
-from testbed.client.rest.trust import lenient
+from orchestration.tls import lenient
 from testbed.models.notifications.choices import MOST_ADDRESS
 from testbed.outside import Address, AddressRefused, addresses_in, choose
 

@@ -164,7 +164,8 @@ def _looks(samples: QuerySet[Sample], name: str, width: int) -> Iterator[Point]:
     first, last = min(known, default=0), max(known, default=0)
     size = FIGURE_BYTES * width
     part = Substr("figures", 1 + size * first, size * (1 + last - first))
-    for number, taken_at, packed in samples.values_list("pk", "taken_at", part):
+    rows = samples.values_list("pk", "taken_at", part)
+    for number, taken_at, packed in rows.iterator():
         if number not in places:  # saved since
             continue
         place = places[number]

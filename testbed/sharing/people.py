@@ -38,11 +38,14 @@ def groups_of(user: User) -> QuerySet[Group]:
     return found.distinct().order_by("name")
 
 
-def user_named(user: User, name: str) -> User:
-    """Return a user whom another one names. Raises: UnknownName."""
+def user_named(user: User, name: str, *, owner: User) -> User:
+    """Return a user whom another one names; owners may name themselves, to be told so.
+
+    Raises: UnknownName.
+    """
     name = clean_name(name)
-    if name == user.username:
-        return user
+    if user == owner and name == owner.username:
+        return owner
     found = known_to(user).filter(username=name).first()
     if found is None:
         raise UnknownName(

@@ -85,7 +85,7 @@ def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> 
         row = Testbed.objects.select_for_update(of=("self",)).get(pk=testbed.pk)
         if row.owner_id != testbed.owner_id:
             raise OwnerChanged(
-                f"{testbed} belongs to {row.owner} by now: another user gave it away.",
+                f"{testbed} was given to another owner meanwhile.",
                 hint="Nothing was done. Load the list of testbeds again.",
             )
         require_no_run(row.runs.changing())

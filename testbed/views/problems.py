@@ -113,7 +113,8 @@ def _is_gone(exception: Exception) -> bool:
     if isinstance(exception, ProtectedError):  # the contrary: it is still needed
         return False
     if isinstance(exception, IntegrityError):  # a new row leads to one that is gone
-        return "foreign key" in str(exception).lower()
+        text = str(exception).lower()
+        return "foreign key" in text and "still referenced" not in text
     return isinstance(exception, GONE)
 
 

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 
 from orchestration.errors import ImageFailed, NotEnoughSpace
+from orchestration.tls import lenient
 from orchestration.transport.base import Log, OnProgress, Scope
 
 ATTEMPTS = 3
@@ -45,7 +47,7 @@ def fetch(
     """
     resumed = False
     with httpx.Client(
-        timeout=_TIMEOUT, headers=_HEADERS, follow_redirects=True
+        timeout=_TIMEOUT, headers=_HEADERS, follow_redirects=True, verify=_trust()
     ) as client:
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -72,7 +74,11 @@ def published_sum(sums_url: str, file_name: str) -> str:
     """
     try:
         answer = httpx.get(
-            sums_url, timeout=_TIMEOUT, headers=_HEADERS, follow_redirects=True
+            sums_url,
+            timeout=_TIMEOUT,
+            headers=_HEADERS,
+            follow_redirects=True,
+            verify=_trust(),
         )
         answer.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
@@ -87,6 +93,10 @@ def published_sum(sums_url: str, file_name: str) -> str:
         hint="Write the image's sha256 into the image catalogue.",
         detail=sums_url,
     )
+
+
+def _trust() -> ssl.SSLContext:
+    return lenient(httpx.create_ssl_context())
 
 
 def not_stored(part: Path, error: OSError) -> Exception:

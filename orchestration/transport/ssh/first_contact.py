@@ -30,6 +30,7 @@ from orchestration.transport.ssh.login import (
     unreachable,
 )
 
+_LOOK_S = 0.1
 # People are shown the first of these that the server has.
 _TYPES = (
     "ssh-ed25519",
@@ -107,11 +108,16 @@ def public_line(identity_file: Path) -> str:
 
 def _claim(failures: Failures, place: str) -> None:
     """Reserve the attempt, after the pause of a refused login: no key is its reason."""
-    try:
-        failures.claim(place)
-    except (AuthenticationRefused, HostKeyMismatch):
-        time.sleep(AUTHENTICATION_PAUSE_S)
-        failures.claim(place)
+    until = time.monotonic() + AUTHENTICATION_PAUSE_S
+    while True:
+        try:
+            failures.claim(place)
+        except (AuthenticationRefused, HostKeyMismatch):
+            if time.monotonic() > until:
+                raise
+            time.sleep(_LOOK_S)
+        else:
+            return
 
 
 def _proven(link: Link) -> HostKey:

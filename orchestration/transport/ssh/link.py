@@ -443,12 +443,11 @@ class Link(paramiko.Transport):
         request.add_string("exec")
         request.add_boolean(True)
         request.add_string(line)
-        sender = cast("_Channel", channel).transport
         if not has_input:
             with channel.lock:
+                # None: the server closes the channel just now, and the request is refused.
                 request.rest = channel._send_eof()  # type: ignore[attr-defined]
-            request.rest.sender = sender  # type: ignore[attr-defined]
-        sender._send_user_message(request)
+        cast("_Channel", channel).transport._send_user_message(request)
 
     def start_command(self, channel: paramiko.Channel, line: str) -> None:
         """Request a command and wait for the server's answer or the channel's end.

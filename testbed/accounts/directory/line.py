@@ -22,7 +22,7 @@ from pyasn1.codec.ber import decoder
 from pyasn1.error import PyAsn1Error, SubstrateUnderrunError
 from pyasn1_modules.rfc2251 import LDAPMessage
 
-from testbed.client.rest.trust import lenient
+from orchestration.tls import lenient
 from testbed.environment import Directory
 
 logger = logging.getLogger(__name__)

@@ -74,7 +74,7 @@ def create_share(
     if new.group is not None:
         who = group_named(request.user, new.group)
     else:
-        who = user_named(request.user, new.user or "")
+        who = user_named(request.user, new.user or "", owner=testbed.owner)
     return Status(201, _shape(share_with(testbed, who, new.role, request.user)))
 
 

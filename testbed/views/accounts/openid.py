@@ -33,6 +33,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.ssl_ import create_urllib3_context
 
 from orchestration.errors import TestbedError
+from orchestration.tls import lenient
 from testbed.access.record import write
 from testbed.access.visibility import Request
 from testbed.accounts.admins import (
@@ -42,7 +43,6 @@ from testbed.accounts.admins import (
     set_groups,
 )
 from testbed.accounts.confirmation import require_confirmation
-from testbed.client.rest.trust import lenient
 from testbed.models.record.entries import INVITATIONS, PASSWORD
 from testbed.views.accounts.refusals import not_signed_in
 

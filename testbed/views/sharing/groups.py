@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import require_admin
+from testbed.access.permissions import is_admin, require_admin
 from testbed.access.visibility import Request, not_stored
 from testbed.pages.budgets import allowance_address
 from testbed.sharing.groups import (
@@ -74,7 +74,7 @@ def show(request: Request, pk: int) -> HttpResponse:
         "members": group.user_set.order_by("username"),
         "managers": [row.user for row in group.managers.select_related("user")],
         "may_change": manages(request.user, group),
-        "limits": allowance_address(group),
+        "limits": allowance_address(group) if is_admin(request.user) else "",
         "refused": refused,
     }
     status = 422 if refused else 200

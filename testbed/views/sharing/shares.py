@@ -38,7 +38,8 @@ def index(request: Request, address: Address) -> HttpResponse:
         if group := request.POST.get("group", ""):
             who = group_named(request.user, group)
         else:
-            who = user_named(request.user, request.POST.get("user", ""))
+            name = request.POST.get("user", "")
+            who = user_named(request.user, name, owner=testbed.owner)
         share = share_with(testbed, who, request.POST.get("role", ""), request.user)
     except TestbedError as exc:
         return _page(request, testbed, exc)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.rest.trust import lenient
+from orchestration.tls import lenient
 from testbed.notifications.webhooks import WebhookRefused, new_secret, send, trusted
 from tests.testbed.certificates import Authority, self_signed
 from tests.testbed.notifications.receiver import Receiver, receiving

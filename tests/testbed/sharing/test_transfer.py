@@ -62,7 +62,7 @@ def test_second_of_two_who_give_it_away_takes_it_from_no_new_owner(
 
     testbed.refresh_from_db()
     assert late.status_code == 409
-    assert "lab belongs to mark by now" in late.content.decode()
+    assert "lab was given to another owner" in late.content.decode()
     assert (testbed.owner, role_of(viewer, testbed)) == (member, Role.VIEWER)
 
 

@@ -104,12 +104,15 @@ def test_channel_that_is_collected_in_the_middle_of_a_message_is_closed_after_it
     assert link.open_session()
 
 
-@pytest.mark.parametrize("is_repeatable", [True, False])
+@pytest.mark.parametrize(
+    ("is_repeatable", "has_input"), [(True, True), (False, True), (False, False)]
+)
 def test_command_starts_on_another_channel_when_its_own_is_closed(
     ends: tuple[paramiko.Transport, Link],
     monkeypatch: pytest.MonkeyPatch,
     *,
     is_repeatable: bool,
+    has_input: bool,
 ) -> None:
     """The channel is closed after it was looked at and before the request is sent."""
     server, link = ends
@@ -125,7 +128,9 @@ def test_command_starts_on_another_channel_when_its_own_is_closed(
         request(channel, line, has_input=has_input)
 
     monkeypatch.setattr(link, "request_command", request_late)
-    session.start("here", lambda: False, is_repeatable=is_repeatable)
+    session.start(
+        "here", lambda: False, is_repeatable=is_repeatable, has_input=has_input
+    )
 
     assert session.pump(iter(()), lambda: False, time.monotonic() + 30) == 0
     assert b"".join(output) == b"here"
