@@ -10,6 +10,7 @@ import pytest
 
 from testbed.client.sync import digests
 from testbed.client.sync.digests import LARGE_BYTES, TICK_NS, Digests, NotRegular
+from tests.waiting import wait_until
 
 LATER_NS = 10 * TICK_NS
 
@@ -59,7 +60,7 @@ def test_file_changed_in_the_tick_of_its_reading_is_read_again(
     large: Path, kept: Path
 ) -> None:
     """The second change leaves size, times and inode as they are, as git's docs say."""
-    found = Digests(kept)  # the file was written just now
+    found = Digests(kept, lambda: large.stat().st_ctime_ns + TICK_NS)
     found.of(large)
     found.save()
 
@@ -78,7 +79,12 @@ def test_changed_file_is_read_again(large: Path, kept: Path, change: str) -> Non
         other.replace(large)
     else:
         large.write_bytes(b"b" * (LARGE_BYTES + (change == "size")))
-    os.utime(large, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def is_seen() -> bool:
+        os.utime(large, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return large.stat().st_ctime_ns != before.st_ctime_ns
+
+    wait_until(is_seen, "the clock of the file system does not go on")
 
     assert Digests(kept, later).of(large) == true_digest(large)
 
