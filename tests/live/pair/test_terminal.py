@@ -72,6 +72,7 @@ def environment(
     assert token
     return os.environ | {
         "XDG_CONFIG_HOME": str(tmp_path_factory.mktemp("config")),
+        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
         "PYTHONPATH": str(CHECKOUT),
         "TESTBED_SERVER": stack.url,
         "TESTBED_TOKEN": token.group(),

@@ -17,11 +17,10 @@ Testbed = Callable[..., int]
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The present folder, named lab; settings of the user who runs tests do not count."""
+    """The present folder, named lab; variables of the user who runs tests do not count."""
     made = tmp_path / "lab"
     made.mkdir()
     monkeypatch.chdir(made)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("TESTBED_TOKEN", "TESTBED_SERVER", "TESTBED_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())

@@ -127,9 +127,8 @@ def test_changed_file_is_sent_before_the_testbed_goes_up(
 
 
 def test_screen_tells_how_much_of_a_large_file_has_arrived(
-    lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    lab: Lab, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for module in ("parts", "sending"):
         monkeypatch.setattr(f"testbed.client.sync.{module}.PART_BYTES", 64 * 1024)
     (folder / "disk.img").write_bytes(b"d" * 128 * 1024)
