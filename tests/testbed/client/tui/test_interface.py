@@ -613,8 +613,10 @@ async def test_console_that_fails_gives_the_terminal_back(
 async def test_ctrl_c_gives_up_the_console_that_connects_and_nothing_else(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handler = signal.getsignal(signal.SIGINT)
     given_up = []
+
+    def is_not_for_the_console(*_: object) -> None:
+        """Do nothing: the handler of the tests would end all of them."""
 
     def connect(*words: object) -> None:
         try:
@@ -623,18 +625,21 @@ async def test_ctrl_c_gives_up_the_console_that_connects_and_nothing_else(
             given_up.append(words)
             raise
 
-    async with TestbedApp(lab, "olive/lab").run_test(
-        size=SMALL, notifications=True
-    ) as pilot:
-        monkeypatch.setattr(pilot.app, "suspend", nullcontext)
-        monkeypatch.setattr("testbed.client.tui.testbed.open_console", connect)
-        await until(pilot, shows(pilot, "10.0.0.2"))
-        await pilot.press("o")
-        await until(pilot, lambda: given_up)
-        await pilot.press("2")
-        await until(pilot, shows(pilot, "Started"))
-
-    assert signal.getsignal(signal.SIGINT) is handler
+    former = signal.signal(signal.SIGINT, is_not_for_the_console)
+    try:
+        async with TestbedApp(lab, "olive/lab").run_test(
+            size=SMALL, notifications=True
+        ) as pilot:
+            monkeypatch.setattr(pilot.app, "suspend", nullcontext)
+            monkeypatch.setattr("testbed.client.tui.testbed.open_console", connect)
+            await until(pilot, shows(pilot, "10.0.0.2"))
+            await pilot.press("o")
+            await until(pilot, lambda: given_up)
+            await pilot.press("2")
+            await until(pilot, shows(pilot, "Started"))
+            assert signal.getsignal(signal.SIGINT) is is_not_for_the_console
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 async def test_palette_reaches_snapshots_guests_and_runs_from_any_tab(
