@@ -68,6 +68,8 @@ class Terminal:
         """Close both ends, the hand's when its reader is done with it."""
         os.close(self.end)
         self._reader.join(30)
+        # Its descriptor's number could else become another file's while it reads.
+        assert not self._reader.is_alive(), "the reader of the terminal does not end"
         os.close(self.hand)
 
     def _read(self) -> None:
