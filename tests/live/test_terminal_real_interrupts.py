@@ -58,15 +58,16 @@ def terminal(
 def image(stack: Stack) -> Iterator[str]:
     """An image that main begins to fetch, and never has."""
     words = stack.main.in_its_network(sys.executable, "-c", TRICKLE)
-    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
     entry = stack.catalogue / f"{IMAGE}.json"
-    url = f"http://127.0.0.1:{server.stdout.readline().strip()}/{IMAGE}.raw"
-    entry.write_text(json.dumps({"name": IMAGE, "url": url, "format": "raw"}))
-    yield IMAGE
-    entry.unlink()
-    server.kill()
-    server.communicate()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = f"http://127.0.0.1:{server.stdout.readline().strip()}/{IMAGE}.raw"
+            entry.write_text(json.dumps({"name": IMAGE, "url": url, "format": "raw"}))
+            yield IMAGE
+        finally:
+            server.kill()
+            entry.unlink(missing_ok=True)
 
 
 def interrupt(
