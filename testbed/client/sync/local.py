@@ -51,17 +51,27 @@ def read_local(folder: Path, known: Digests | None = None) -> LocalFiles:
 def ignored_in(folder: Path) -> GitIgnoreSpec:
     """Return the patterns of what is no part of the testbed. Raises: TestbedError."""
     try:
-        with opened(folder / IGNORE_FILE) as file:
-            text = file.read().decode()
+        text = content(folder, IGNORE_FILE).decode()
     except FileNotFoundError:
         text = ""
-    except (OSError, NotRegular) as exc:
-        raise _unreadable(IGNORE_FILE, exc, "Let it be a file of this folder.") from exc
     except UnicodeDecodeError as exc:
         raise TestbedError(
             f"{IGNORE_FILE} is no text in UTF-8.", hint="Save it in UTF-8."
         ) from exc
     return GitIgnoreSpec.from_lines([*text.splitlines(), *ALWAYS_IGNORED])
+
+
+def content(folder: Path, name: str) -> bytes:
+    """Read a file of a folder. Raises: FileNotFoundError, TestbedError (as of a link)."""
+    try:
+        with opened(folder / name) as file:
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except (OSError, NotRegular) as exc:
+        is_other = isinstance(exc, NotRegular) or exc.errno == ELOOP
+        hint = "a file of this folder" if is_other else "read by your account"
+        raise _unreadable(name, exc, f"Let it be {hint}.") from exc
 
 
 def _paths(folder: Path, ignored: GitIgnoreSpec) -> Iterator[Path]:

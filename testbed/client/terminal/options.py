@@ -14,6 +14,10 @@ YAML_NAME = "kvm-compose.yaml"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class YamlIsLink(WrongUse):
+    """The YAML of a folder is a link, and is not read."""
+
+
 @dataclass(slots=True)
 class Settings:
     """The choices of a command line that any command may read."""
@@ -44,10 +48,10 @@ class Settings:
 
     @property
     def yaml(self) -> Path:
-        """The YAML in this folder. Raises: WrongUse (there is none, or it is a link)."""
+        """The YAML in this folder. Raises: WrongUse (there is none), YamlIsLink."""
         file = self.folder / YAML_NAME
         if file.is_symlink():
-            raise WrongUse(
+            raise YamlIsLink(
                 f"{YAML_NAME} in {self.folder} is a link.",
                 hint="Put the file itself there: nothing is read through a link.",
             )

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestration.errors import TestbedError
 from testbed.client.rest.problems import (
     OTHER_SHAPE,
     NotThere,
@@ -15,7 +14,7 @@ from testbed.client.rest.problems import (
 from testbed.client.rest.server import Server, declines
 from testbed.client.terminal.agreement import agreement
 from testbed.client.terminal.exits import WrongUse
-from testbed.client.terminal.options import YAML_NAME, Settings, settings
+from testbed.client.terminal.options import Settings, YamlIsLink, settings
 from testbed.client.terminal.project import Link, name_of, read_link
 from testbed.client.terminal.tokens import SignedIn, Tokens, address_of
 
@@ -44,7 +43,7 @@ class Session:
 
     @property
     def folder(self) -> Path | None:
-        """The folder with a YAML that the command is in, if any."""
+        """The folder with a YAML that the command is in, if any. Raises: YamlIsLink."""
         return _folder_of(self.settings)
 
     @property
@@ -108,7 +107,7 @@ def session(*, yes: bool | None = None) -> Iterator[Session]:
                 status=exc.status,
                 body=exc.body,
             ) from exc
-        except UnicodeError:
+        except (UnicodeError, OSError):  # of this machine's files and terminal
             raise
         except OTHER_SHAPE as exc:
             trace = "".join(traceback.format_exception(exc)[-_MOST_TRACE:])
@@ -141,12 +140,13 @@ def _named(exc: NotThere, one: Session) -> NotThere:
 
 
 def _folder_of(chosen: Settings) -> Path | None:
-    """Return the folder that has a YAML, or None."""
+    """Return the folder that has a YAML, or None. Raises: YamlIsLink."""
     try:
-        folder = chosen.folder
-    except TestbedError:
+        return chosen.yaml.parent
+    except YamlIsLink:
+        raise
+    except WrongUse:
         return None
-    return folder if (folder / YAML_NAME).is_file() else None
 
 
 def _link_of(chosen: Settings) -> Link:

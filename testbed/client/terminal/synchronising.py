@@ -21,7 +21,7 @@ from testbed.client.rest.problems import NotThere
 from testbed.client.rest.server import Server
 from testbed.client.sync.decide import Conflict, Decision, decide
 from testbed.client.sync.digests import Digests
-from testbed.client.sync.local import read_local
+from testbed.client.sync.local import content, read_local
 from testbed.client.sync.sending import apply
 from testbed.client.terminal.exits import Refusal
 from testbed.client.terminal.options import YAML_NAME
@@ -207,7 +207,7 @@ def _inputs_of_new(folder: Folder, testbed: str, link: Link) -> Inputs:
         if account != folder.account():
             raise
     # Bytes that are no text are sent as the file afterwards, and are a finding there.
-    text = (folder.path / YAML_NAME).read_bytes().decode("utf-8", "replace")
+    text = content(folder.path, YAML_NAME).decode("utf-8", "replace")
     yaml = text.replace("\0", "\ufffd")
     wish = {"name": name, "yaml": yaml}
     server.send("POST", "/testbeds", wish, is_keyed=True)

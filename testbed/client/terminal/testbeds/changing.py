@@ -21,10 +21,10 @@ def rename(name: str, new_name: str) -> None:
     The present folder, where it is the testbed's, follows.
     """
     with session() as one:
-        testbed = one.full_name(name)
+        testbed, folder = one.full_name(name), one.folder
         found = one.server.send("PATCH", path_of(testbed), {"name": new_name})
-        if one.folder:
-            follow_rename(one.folder, one.server.url, testbed, found["testbed"])
+        if folder:
+            follow_rename(folder, one.server.url, testbed, found["testbed"])
         if one.settings.is_json:
             print_json(found)
         say(f"{testbed} is {found['testbed']} now.")

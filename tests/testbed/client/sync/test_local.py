@@ -1,13 +1,15 @@
 """The files of a folder: nothing of Git, nothing that is ignored, nothing outside."""
 
 import os
+from errno import EACCES
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from orchestration.errors import TestbedError
-from testbed.client.sync.local import read_local
+from testbed.client.sync import local
+from testbed.client.sync.local import content, ignored_in, read_local
 
 
 def write(folder: Path, *names: str) -> None:
@@ -97,3 +99,25 @@ def test_file_that_becomes_a_fifo_while_the_folder_is_read_is_named(
         read_local(tmp_path)
 
     assert "Nothing was sent." in refused.value.hint
+
+
+def test_content_is_read_through_no_link(tmp_path: Path) -> None:
+    write(tmp_path, "secret")
+    (tmp_path / "kvm-compose.yaml").symlink_to("secret")
+
+    with pytest.raises(TestbedError, match=r"kvm-compose\.yaml cannot be read"):
+        content(tmp_path, "kvm-compose.yaml")
+
+
+def test_file_that_may_not_be_read_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(local, "opened", refuse)
+
+    with pytest.raises(TestbedError, match="Permission denied") as refused:
+        ignored_in(tmp_path)
+
+    assert refused.value.hint == "Let it be read by your account."

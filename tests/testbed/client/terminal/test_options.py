@@ -73,7 +73,9 @@ def test_word_that_is_like_no_command_names_none(
 
 
 @pytest.mark.parametrize("target", ["kvm-compose.yaml", "key"])
-@pytest.mark.parametrize("words", [("check",), ("check", "--input", "."), ("sync",)])
+@pytest.mark.parametrize(
+    "words", [("check",), ("check", "--input", "."), ("sync",), ("status",)]
+)
 def test_yaml_that_is_a_link_leads_out_of_no_folder(
     folder: Path,
     tmp_path: Path,
