@@ -59,7 +59,7 @@ class VersionsDiffer(TestbedError):
     """Client and server speak different versions of the API."""
 
 
-# What reading an answer raises that has another shape than this client knows.
+# Exceptions of reading an answer that has another shape than this client knows.
 OTHER_SHAPE = (LookupError, TypeError, AttributeError, ValueError, RecursionError)
 
 _KINDS: dict[int, type[ServerProblem]] = {

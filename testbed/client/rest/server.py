@@ -20,6 +20,7 @@ import httpx
 from testbed.client.rest.problems import (
     OTHER_SHAPE,
     Declined,
+    ServerProblem,
     VersionsDiffer,
     problem_of,
 )
@@ -40,6 +41,7 @@ _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 _TRIES = 3
 # The list of what dies may change between two answers, but not for long.
 _CONFIRMATIONS = 5
+_MOST_REDIRECTS = 20
 _PER_PAGE = 200
 # Far above what a lab has of anything that is listed.
 _MOST_ITEMS = 100_000
@@ -63,14 +65,6 @@ class StartedRun:
     def to_send(self) -> list[Frame]:
         """The instructions that a client offers; of one that waits only the first."""
         return list(self.instructions[:1] if self.waits else self.instructions)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A file's bytes and its tag."""
-
-    data: bytes
-    tag: str
 
 
 def declines(erases: Frame) -> bool:
@@ -100,7 +94,6 @@ class Server:
                 base_url=self.url,
                 headers={"Accept": "application/json"} | self._headers,
                 timeout=_TIMEOUT,
-                follow_redirects=True,
                 verify=self._trusted,
                 transport=transport,
             )
@@ -130,7 +123,7 @@ class Server:
             seen, page = seen + len(body["items"]), page + 1
             if not body["items"] or seen >= body["count"]:
                 return
-            if seen >= _MOST_ITEMS:
+            if seen >= _MOST_ITEMS or page > _MOST_ITEMS // _PER_PAGE:
                 raise too_long(f"{self.url}{API}{path}")
 
     def send(
@@ -186,11 +179,6 @@ class Server:
         request = self._http.build_request("GET", f"{API}{path}")
         with self._streamed(request) as answer:
             yield from answer.iter_bytes()
-
-    def content(self, path: str) -> Content:
-        """Return a file. Raises: as `get`."""
-        answer = self._sent(self._http.build_request("GET", f"{API}{path}"), _TRIES)
-        return Content(answer.content, answer.headers.get("ETag", "").strip('"'))
 
     def download(self, path: str, to: BinaryIO) -> str:
         """Write a file piece by piece; return its tag. Raises: as `get`; OSError."""
@@ -289,13 +277,26 @@ class Server:
             raise self._problem(answer)
         return answer
 
+    def _opened(self, request: httpx.Request) -> httpx.Response:
+        """Return an open answer, where redirects lead. Raises: httpx.RequestError.
+
+        httpx itself would read the body of each redirect, to whatever end.
+        """
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = self._http.send(request, stream=True)
+            if answer.next_request is None:
+                return answer
+            answer.close()
+            request = answer.next_request  # without the token on another server
+        raise httpx.TooManyRedirects("There are too many redirects.", request=request)
+
     def _answered(self, request: httpx.Request, tries: int) -> httpx.Response:
         """Return any answer; one that names a time to wait is waited for."""
         waits = _WAITS
         while True:
             tries -= 1
             try:
-                answer = whole(self._http.send(request, stream=True))
+                answer = whole(self._opened(request))
             except httpx.RequestError as exc:
                 if not tries or isinstance(exc, httpx.ConnectError):
                     raise unreachable(self.url, exc) from exc
@@ -310,7 +311,7 @@ class Server:
     @contextmanager
     def _streamed(self, request: httpx.Request) -> Iterator[httpx.Response]:
         try:
-            answer = self._http.send(request, stream=True)
+            answer = self._opened(request)
         except httpx.RequestError as exc:
             raise unreachable(self.url, exc) from exc
         try:
@@ -328,7 +329,7 @@ class Server:
         status = answer.status_code
         problem = problem_of(status, body, server=self.url)
         if status == _PRECONDITION_REQUIRED and "erases" in problem.body:
-            return _Erasing(problem.body)
+            return _Erasing(problem)
         is_unknown_key = "errors" in problem.body
         if is_unknown_key or status in _OF_OTHER_VERSIONS:
             self.require_version()
@@ -338,19 +339,19 @@ class Server:
 class _Erasing(Exception):
     """An act erases something; `erases` is the server's list."""
 
-    def __init__(self, body: Frame) -> None:
-        super().__init__(str(body["detail"]))
-        self.body = body
-        self.erases: Frame = body["erases"]
+    def __init__(self, problem: ServerProblem) -> None:
+        super().__init__(problem.message)
+        self._problem = problem
+        self.erases: Frame = problem.body["erases"]
 
     @property
     def declined(self) -> Declined:
         """The exception of a user who does not agree."""
         return Declined(
-            str(self.body["detail"]),
+            self._problem.message,
             hint="Nothing was done. Add --yes to erase this.",
             status=_PRECONDITION_REQUIRED,
-            body=self.body,
+            body=self._problem.body,
         )
 
 

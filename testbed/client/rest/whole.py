@@ -4,7 +4,7 @@ import httpx
 
 from orchestration.errors import TestbedError
 
-# Far above each list, plan and artefact; files are read piece by piece.
+# Far above each list and plan; files and artefacts are read piece by piece.
 MOST_BYTES = 64 * 1024 * 1024
 # Headers of how the content was packed: it is not any more.
 _OF_TRANSFER = ("content-encoding", "content-length", "transfer-encoding")

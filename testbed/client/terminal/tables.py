@@ -6,6 +6,7 @@ Guests and other users wrote much of it: it is printed without terminal codes.
 import json
 import shutil
 import sys
+from codecs import iterdecode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,12 +66,14 @@ def print_lines(lines: Iterable[str]) -> None:
         sys.stdout.write(f"{plain(line)}\n")
 
 
-def print_content(data: bytes) -> None:
+def print_content(pieces: Iterable[bytes]) -> None:
     """Print a file as a result: a pipe gets it as it is, a terminal the text alone."""
     if sys.stdout.isatty():
-        sys.stdout.write(plain_lines(data.decode(errors="replace")))
+        for text in iterdecode(pieces, "utf-8", errors="replace"):
+            sys.stdout.write(plain_lines(text))
         return
-    sys.stdout.buffer.write(data)
+    for piece in pieces:
+        sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 
 

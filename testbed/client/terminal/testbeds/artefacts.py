@@ -44,13 +44,12 @@ def show(artefact: str) -> None:
     with session() as one:
         try:
             path = path_of(one.testbed, f"artefacts/{quote(artefact)}")
-            data = one.server.content(path).data
+            print_content(one.server.pieces(path))
         except NotThere as exc:
             raise Refusal(
                 f"There is no artefact {artefact}.",
                 hint="See `testbed artefacts list`.",
             ) from exc
-    print_content(data)
 
 
 @artefacts.command()

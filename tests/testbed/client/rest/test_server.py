@@ -66,6 +66,14 @@ def test_list_without_an_end_is_one_sentence() -> None:
         list(served(play).pages("/testbeds"))
 
 
+def test_list_of_short_pages_without_an_end_is_one_sentence() -> None:
+    def play(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"items": [{}], "count": 10**12})
+
+    with pytest.raises(TestbedError, match="/api/v1/testbeds sends more than"):
+        list(served(play).pages("/testbeds"))
+
+
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize("packed", [True, False])
 def test_answer_without_an_end_is_one_sentence(status: int, packed: bool) -> None:
@@ -87,6 +95,40 @@ def test_answer_without_an_end_is_one_sentence(status: int, packed: bool) -> Non
             list(served(play).text("/runs/1/log"))
 
 
+def test_body_of_a_redirect_is_not_read() -> None:
+    taken = 0
+
+    def blocks() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1
+            yield bytes(1024)
+
+    def play(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/found":
+            return httpx.Response(200, json={"account": "olive"})
+        headers = {"Location": "/found"}
+        return httpx.Response(302, content=blocks(), headers=headers)
+
+    assert served(play).get("/me") == {"account": "olive"}
+    assert "".join(served(play).text("/me")) == '{"account":"olive"}'
+    assert taken == 0
+
+
+def test_redirect_to_another_server_gets_no_token() -> None:
+    seen: list[httpx.Request] = []
+
+    def play(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        if request.url.host == "other.example":
+            return httpx.Response(200, json={"account": "olive"})
+        return httpx.Response(302, headers={"Location": "http://other.example/"})
+
+    served(play).get("/me")
+
+    assert ["Authorization" in one.headers for one in seen] == [True, False]
+
+
 def test_packed_answer_is_read() -> None:
     def play(request: httpx.Request) -> httpx.Response:
         content = gzip.compress(b'{"account": "olive"}')
@@ -103,6 +145,16 @@ def test_refusal_without_an_end_is_cut() -> None:
 
     with pytest.raises(ServerProblem) as caught:
         served(play).get("/me")
+
+    assert len(caught.value.message) < 3_000
+
+
+def test_question_without_an_end_is_cut() -> None:
+    def play(request: httpx.Request) -> httpx.Response:
+        return problem(428, detail="No. " * 10_000, erases=ERASES)
+
+    with pytest.raises(Declined) as caught:
+        served(play).delete("/testbeds/olive/lab")
 
     assert len(caught.value.message) < 3_000
 

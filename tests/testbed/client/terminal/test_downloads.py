@@ -95,12 +95,12 @@ def test_file_of_others_sends_no_codes_to_a_terminal(
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
 
-    print_content(b"one\n\x1b]52;c;cm0=\x07two \xc2\x9b31m\xff\n")
+    print_content([b"one\n\x1b]52;c;cm0=\x07two \xc2", b"\x9b31m\xff\n"])
 
     assert terminal.getvalue() == "one\ntwo <U+009B>31m\N{REPLACEMENT CHARACTER}\n"
 
 
 def test_pipe_gets_a_file_as_it_is(capfdbinary: pytest.CaptureFixture) -> None:
-    print_content(b"\x1b[1m\xff\r\n")
+    print_content([b"\x1b[1m", b"\xff\r\n"])
 
     assert capfdbinary.readouterr().out == b"\x1b[1m\xff\r\n"
