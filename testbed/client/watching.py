@@ -99,7 +99,9 @@ def is_lasting(exc: Exception) -> bool:
         return exc.response.status_code in REFUSED_STATUSES
     if not isinstance(exc, ConnectionClosedError):
         return False
-    if exc.sent and exc.sent.code == CloseCode.MESSAGE_TOO_BIG:
+    # websockets answers a close with the same code: that is no word of its own.
+    own = exc.sent if not exc.rcvd_then_sent else None
+    if own and own.code == CloseCode.MESSAGE_TOO_BIG:
         return True
     return exc.rcvd is not None and exc.rcvd.code >= REFUSALS
 

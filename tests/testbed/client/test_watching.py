@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError
+from websockets.frames import Close, CloseCode
 from websockets.sync.server import Server, ServerConnection, serve
 
 from testbed.client.rest.server import Server as Client
 from testbed.client.rest.sockets import MAX_FRAME_BYTES
-from testbed.client.watching import Frame, OnFrame, frames, send, watch
+from testbed.client.watching import Frame, OnFrame, frames, is_lasting, send, watch
 
 Play = Callable[[ServerConnection], None]
+TOO_BIG = Close(CloseCode.MESSAGE_TOO_BIG, "")
 PLAN = ({"index": 0, "kind": "init"}, {"index": 1, "kind": "end"})
 
 
@@ -172,6 +174,22 @@ def test_frame_that_is_too_long_is_not_asked_for_again(
 
     assert len(opened) == 1
     assert not lost
+
+
+@pytest.mark.parametrize(
+    ("rcvd", "sent", "is_first", "expected"),
+    [
+        (None, TOO_BIG, None, True),
+        (TOO_BIG, TOO_BIG, False, True),
+        (TOO_BIG, TOO_BIG, True, False),
+    ],
+    ids=["ours alone", "ours first", "the server's first"],
+)
+def test_only_the_clients_own_word_of_a_long_frame_is_lasting(
+    rcvd: Close | None, sent: Close, is_first: bool | None, expected: bool
+) -> None:
+    """websockets answers a close with the same code."""
+    assert is_lasting(ConnectionClosedError(rcvd, sent, is_first)) is expected
 
 
 def test_socket_carries_the_token_to_the_runs_address(
