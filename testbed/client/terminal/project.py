@@ -6,26 +6,20 @@ files as both sides had them last: what differs from it was edited since.
 
 import json
 from dataclasses import dataclass, field
+from errno import ELOOP
 from pathlib import Path
 
 from orchestration.compose.names import suggest_name
 from orchestration.errors import TestbedError
 from orchestration.files import write_whole
+from testbed.client.rest.problems import OTHER_SHAPE
 from testbed.client.sync.digests import NotRegular, opened
 from testbed.client.terminal.exits import Refusal
 
 FOLDER = ".testbed"
 FILE = "testbed.json"
 # A file that is none, no JSON, or of another shape.
-_BROKEN: tuple[type[Exception], ...] = (
-    OSError,
-    NotRegular,
-    ValueError,
-    RecursionError,
-    KeyError,
-    TypeError,
-    AttributeError,
-)
+_BROKEN = (NotRegular, *OTHER_SHAPE)
 
 
 @dataclass(slots=True)
@@ -52,7 +46,12 @@ def read_link(folder: Path) -> Link:
             f"{file.parent} is no folder.",
             hint="Delete it: the client makes one of its own.",
         ) from exc
-    except _BROKEN as exc:
+    except (OSError, *_BROKEN) as exc:
+        if isinstance(exc, OSError) and exc.errno != ELOOP:
+            raise TestbedError(
+                f"{file} cannot be read: {exc.strerror or exc}.",
+                hint="Let it be read by your account.",
+            ) from exc
         raise TestbedError(
             f"{file} cannot be read.",
             hint="Delete it: the files are then compared with the server's anew.",

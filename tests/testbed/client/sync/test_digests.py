@@ -139,3 +139,15 @@ def test_fifo_or_link_in_the_place_of_a_file_is_not_read(tmp_path: Path) -> None
         Digests().of(tmp_path / "fifo")
     with pytest.raises(OSError, match="link"):
         Digests().of(tmp_path / "link")
+
+
+def test_user_without_a_home_has_no_cache(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", refuse)
+
+    assert Digests.of_user().of(large) == true_digest(large)

@@ -1,11 +1,13 @@
 """The folder's own notes stay in the folder."""
 
 import os
+from errno import EACCES
 from pathlib import Path
 
 import pytest
 
 from orchestration.errors import TestbedError
+from testbed.client.terminal import project
 from testbed.client.terminal.exits import Refusal
 from testbed.client.terminal.project import Link, read_link, write_link
 
@@ -52,3 +54,17 @@ def test_notes_folder_that_is_a_file_is_named(folder: Path) -> None:
 
     with pytest.raises(Refusal, match="is no folder"):
         read_link(folder)
+
+
+def test_notes_that_may_not_be_read_say_why(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(project, "opened", refuse)
+
+    with pytest.raises(TestbedError, match="Permission denied") as refused:
+        read_link(folder)
+
+    assert "Delete it" not in refused.value.hint
