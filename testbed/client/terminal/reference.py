@@ -50,7 +50,8 @@ what changed in it to the server: files whose digest is another one than at the 
 the digests that both sides had. A file that was edited on the server meanwhile is named, and not overwritten: `testbed sync --take
 PATH` replaces yours, `testbed sync --send PATH` the server's. A file that you deleted goes to the testbed's trash. Links are not sent, nothing outside the
 folder is, and nothing that `.testbedignore` names in the notation of `.gitignore`.
-The digests of files from 1 MiB are kept in `~/.cache/testbed/digests.json`: such a file is read again when its size, times or inode changed.
+A `kvm-compose.yaml` or `.testbedignore` that is a link is refused.
+The digests of files from 1 MiB are kept in `~/.cache/testbed/digests.json`, or in `$XDG_CACHE_HOME` in place of `~/.cache`: such a file is read again when its size, times or inode changed.
 Files above 16 MiB go in parts, and tell how much has arrived: after a broken connection or Ctrl+C the same command goes on where it was, within a day,
 while the file is the same. The server puts one in its place when its digest is the folder's. Together they have the size that [budgets](operations.md#budgets) allow.
 
