@@ -207,6 +207,10 @@ class LabScreen(Screen[None]):
             words = "\n".join((problem.message, *lines, problem.hint))
             self.app.push_screen(Notice(words))
             return
+        self.warn(problem)
+
+    def warn(self, problem: TestbedError) -> None:
+        """Show the sentence and the hint of a problem for a while."""
         words = f"{safe(problem.message, 400)}\n{safe(problem.hint, 300)}".strip()
         self.notify(words, severity="error", timeout=12, markup=False)
 

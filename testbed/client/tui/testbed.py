@@ -159,8 +159,7 @@ class TestbedScreen(LabScreen):
             self.notify("Here only `testbed console` can do that.", markup=False)
             return
         if problem:
-            words = f"{safe(problem.message, 300)}\n{safe(problem.hint, 300)}".strip()
-            self.notify(words, severity="error", timeout=12, markup=False)
+            self.warn(problem)
 
     def _problem_in_console(self, guest: str) -> TestbedError | None:
         """Keep a guest's console open until one of both leaves; return what went wrong.
