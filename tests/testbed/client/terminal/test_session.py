@@ -1,14 +1,18 @@
 """Answers of a server that is hostile, or of another version: a sentence, no codes."""
 
+import io
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import click
 import pytest
 
+from testbed.client.terminal.options import Settings
 from testbed.client.terminal.program import run
+from testbed.client.terminal.session import session
 
 CODES = "\x1b]0;owned\x07\x1b[2J\x9b31mwords"
 COMMANDS = (
@@ -105,3 +109,18 @@ def test_refusal_of_a_hostile_server_has_no_terminal_codes(
     assert text.startswith("Error: ")
     assert "words" in text
     assert not {"\x1b", "\x07", "\x9b"} & set(text)
+
+
+def test_failure_of_this_machine_is_not_told_as_the_servers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """This one of `io` is a ValueError, too."""
+    monkeypatch.setenv("TESTBED_TOKEN", "tb_x")
+    chosen = Settings(server="http://127.0.0.1:9")
+
+    with (
+        click.Context(click.Command("status"), obj=chosen),
+        pytest.raises(io.UnsupportedOperation),
+        session(),
+    ):
+        raise io.UnsupportedOperation("fileno")
