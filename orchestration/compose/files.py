@@ -11,6 +11,7 @@ import stat
 import unicodedata
 from contextlib import suppress
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -185,10 +186,10 @@ def open_folder(path: Path) -> int:
     return descriptor
 
 
-def open_in(folder: int, name: str) -> BinaryIO | None:
+def open_in(folder: int | None, name: str) -> BufferedReader | None:
     """Open a regular file of an open folder; None for any other kind.
 
-    Raises: OSError (ELOOP for a link).
+    Without a folder `name` is a path. Raises: OSError (ELOOP for a link).
     """
     # A pipe without a writer must not make the caller wait.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

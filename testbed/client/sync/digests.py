@@ -8,7 +8,6 @@ cannot be read or written there is done without.
 
 import json
 import os
-import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
 
+from orchestration.compose.files import open_in
 from orchestration.files import write_whole
 
 # Smaller files are read as quickly as they are looked up.
@@ -94,11 +94,8 @@ def opened(path: Path) -> BufferedReader:
 
     Raises: OSError, NotRegular.
     """
-    # A FIFO would else wait for a writer, and a link lead out of the folder.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    file = os.fdopen(os.open(path, flags), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    file = open_in(None, str(path))
+    if file is None:
         raise NotRegular(path)
     return file
 
