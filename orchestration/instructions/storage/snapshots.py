@@ -69,7 +69,10 @@ def create_snapshots(task: Task) -> Outcome:
     _take_back_if_cancelled(task, guest, name)
     if is_off:
         return done("the disk alone: the guest is off")
-    after = disk_of(task, guest)
+    try:
+        after = _sizes_of(task, guest)
+    except Cancelled:  # too late: the snapshot is there, and stays
+        after = None
     memory_bytes = after.snapshots.get(name, 0) if after else 0
     memory = f"{size(memory_bytes)} of memory" if memory_bytes else "with memory"
     return done(f"{memory}; the guest stood still for at most {seconds:.2f} s")

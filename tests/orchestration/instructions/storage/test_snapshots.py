@@ -200,6 +200,22 @@ def test_snapshot_that_was_taken_while_the_run_was_cancelled_goes(
     assert status_of(rehearsal) == "running"
 
 
+def test_cancel_that_comes_after_the_snapshot_leaves_it_and_says_that_it_is_there(
+    act: Act, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only its size is looked up then."""
+
+    def cancelled_meanwhile(*_: object) -> None:
+        if tree(rehearsal):
+            rehearsal.scope.cancel()
+            raise Cancelled
+
+    monkeypatch.setattr(snapshots, "disk_of", cancelled_meanwhile)
+
+    assert act("create", "base").status is Status.DONE
+    assert list(tree(rehearsal)) == ["base"]
+
+
 def test_deletion_counts_what_goes(act: Act, rehearsal: Rehearsal) -> None:
     for name in ("a", "b", "c"):
         act("create", name)
