@@ -108,6 +108,18 @@ def left_by_two(
     assert f"Run {number} cancelled." in said
 
 
+def interrupt(
+    process: "subprocess.Popen[str]", number: str, terminal: Terminal, times: int
+) -> None:
+    """Press Ctrl+C so often; the run is cancelled in the end, on the server, too."""
+    if times == 1:
+        cancelled_by_one(process, number)
+    else:
+        left_by_two(process, number, terminal)
+    newest = json.loads(terminal.run("runs", "--json"))["items"][0]
+    assert (newest["run"], newest["status"]) == (int(number), "cancelled")
+
+
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize(("stage", "command"), STAGES)
 def test_interrupt_of_up_while_a_guest_is_at_work(
@@ -120,10 +132,7 @@ def test_interrupt_of_up_while_a_guest_is_at_work(
     read_until(process, stage)
     wait_until(web.is_held)
 
-    if times == 1:
-        cancelled_by_one(process, number)
-    else:
-        left_by_two(process, number, terminal)
+    interrupt(process, number, terminal, times)
     assert not web.is_held()
 
 
@@ -138,12 +147,7 @@ def test_interrupt_of_up_while_a_host_is_at_work(
     number = number_of(process)
     read_until(process, stage)
 
-    if times == 1:
-        cancelled_by_one(process, number)
-    else:
-        left_by_two(process, number, terminal)
-    newest = json.loads(terminal.run("runs", "--json"))["items"][0]
-    assert (newest["run"], newest["status"]) == (int(number), "cancelled")
+    interrupt(process, number, terminal, times)
     # Looks at the host wait there, too, and go on.
     machine = product.data / f"runtime/simulated/{HELD}.json"
     wait_until(

@@ -16,7 +16,7 @@ import pytest
 
 from tests.live.stack import Stack
 from tests.live.test_terminal import Terminal, number_of, read_until
-from tests.live.test_terminal_interrupts import cancelled_by_one, left_by_two
+from tests.live.test_terminal_interrupts import interrupt
 from tests.live.watch import DATA, wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -68,18 +68,6 @@ def image(stack: Stack) -> Iterator[str]:
         finally:
             server.kill()
             entry.unlink(missing_ok=True)
-
-
-def interrupt(
-    process: "subprocess.Popen[str]", number: str, terminal: Terminal, times: int
-) -> None:
-    """Press Ctrl+C so often; the run is cancelled in the end, on the server, too."""
-    if times == 1:
-        cancelled_by_one(process, number)
-    else:
-        left_by_two(process, number, terminal)
-    newest = json.loads(terminal.run("runs", "--json"))["items"][0]
-    assert (newest["run"], newest["status"]) == (int(number), "cancelled")
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["image-once", "image-twice"])

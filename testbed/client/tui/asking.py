@@ -16,7 +16,7 @@ from typing import Any
 from textual.message import Message
 
 from orchestration.errors import TestbedError
-from testbed.client.rest.problems import not_understood
+from testbed.client.rest.problems import OTHER_SHAPE, not_understood
 from testbed.client.rest.server import Agrees, Server, declines
 from testbed.client.terminal.agreement import lines_of
 from testbed.client.watching import Frame
@@ -99,7 +99,7 @@ class Done(Message):
         """Hand the result on; `tell` that it has another shape than is understood."""
         try:
             self._then(self._value)
-        except Exception as exc:  # noqa: BLE001  # a server of another version
+        except OTHER_SHAPE as exc:
             tell(Refused(problem_in(exc), lambda: None))
 
 

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
 from orchestration.errors import TestbedError
-from testbed.client.rest.problems import Declined
+from testbed.client.rest.problems import OTHER_SHAPE, Declined
 from testbed.client.rest.server import Server
 from testbed.client.terminal.exits import findings_of
 from testbed.client.tui.asking import (
@@ -171,7 +171,7 @@ class LabScreen(Screen[None]):
         line = self.query_one(StateLine)
         try:
             self.show(message.value)
-        except Exception as exc:  # noqa: BLE001  # a server of another version
+        except OTHER_SHAPE as exc:
             line.lost(problem_in(exc), self.lab.every_s)
         else:
             line.seen(message.at)
